@@ -1,0 +1,224 @@
+"""Running an analysis over sites: inputs, keys, seeds, failures and results are the host's."""
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Literal
+
+import numpy as np
+
+from ..core import (
+    Activations,
+    InputError,
+    Labels,
+    Layers,
+    labels_for,
+    load_model,
+)
+from ..registry import Analysis, refuse_nonfinite
+from ..storage import (
+    Database,
+    Extraction,
+    Model,
+    Run,
+    done_run,
+    now,
+    read_activations,
+    read_labels,
+    save_failure,
+    save_run,
+)
+from .environment import host, seed_everything, versions
+from .handles import StoredExtraction, StoredRun
+from .progress import bar
+
+Nonfinite = Literal["error", "drop", "keep"]
+
+
+@dataclass(frozen=True)
+class Request:
+    """What to run on what; see `Store.run`."""
+
+    analysis: Analysis
+    extraction: StoredExtraction
+    settings: dict[str, Any]
+    sites: str | Sequence[str] = "residual"
+    labels: str | None = None
+    groups: str | None = None
+    other: str | None = None
+    seed: int = 0
+    nonfinite: Nonfinite = "error"
+    device: str = "auto"
+    force: bool = False
+
+
+def run(database: Database, request: Request, *, progress: bool) -> list[StoredRun]:
+    """Run over every site asked for; runs whose key is done are returned as they are."""
+    _check(request)
+    opened = read_activations(database, request.extraction.record, request.sites)
+    per_site = "acts" in request.analysis.needs
+    targets = [Layers((acts,)) for acts in opened] if per_site else [opened]
+    runs = []
+    with bar(request.analysis.name, shown=progress) as show:
+        for i, layers in enumerate(targets):
+            show(i, len(targets), 0)
+            runs.append(_run_one(database, request, layers))
+    return runs
+
+
+def _check(request: Request) -> None:
+    who, needs = request.analysis.name, request.analysis.needs
+    for name, option in (("labels", request.labels), ("other", request.other)):
+        if name in needs and option is None:
+            known = ", ".join(request.extraction.label_sets) or "no label set"
+            hint = f"; there is {known}" if name == "labels" else ""
+            raise InputError(f"{who} needs {name}: name one with --{name} NAME{hint}")
+        if name not in needs and option is not None:
+            raise InputError(f"{who} takes no {name}; leave --{name} out")
+    if request.groups is not None and "labels" not in needs:
+        raise InputError(f"{who} takes no labels, so no groups; leave --groups out")
+
+
+def _run_one(database: Database, request: Request, layers: Layers) -> StoredRun:
+    inputs = _identity(database, request, layers)
+    key = request.analysis.key(request.settings, inputs)
+    done = done_run(database, key)
+    if done is not None and not request.force:
+        return StoredRun(database, done, reused=True)
+    record = Run(
+        key=key,
+        analysis=request.analysis.name,
+        version=request.analysis.version,
+        parameters=request.settings,
+        inputs=inputs,
+        extraction_id=request.extraction.id,
+        site=layers[0].site if "acts" in request.analysis.needs else None,
+        labels=request.labels,
+        status="done",
+        warnings=[],
+        seed=request.seed,
+        host=host(),
+        device=request.device,
+        started=now(),
+        seconds=0.0,
+        versions={},
+    )
+    return StoredRun(database, _compute(database, request, layers, record))
+
+
+def _compute(database: Database, request: Request, layers: Layers, record: Run) -> Run:
+    clock = time.perf_counter()
+    try:
+        bound = _bind(database, request, layers)
+        seed_everything(request.seed)
+        result = request.analysis(**bound, **request.settings)
+    except Exception as error:
+        record.status, record.error = "failed", f"{type(error).__name__}: {error}"
+        _stamp(record, clock)
+        save_failure(database, record)
+        raise
+    record.warnings = list(result.warnings)
+    _stamp(record, clock)
+    return save_run(database, record, request.analysis.tables, result)
+
+
+def _stamp(record: Run, clock: float) -> None:
+    record.seconds = time.perf_counter() - clock
+    record.versions = versions("torch", "scipy", "scikit-learn")
+
+
+def _identity(database: Database, request: Request, layers: Layers) -> dict[str, Any]:
+    """What a run's numbers depend on, by content and not by number in this store."""
+    inputs: dict[str, Any] = {
+        "extraction": request.extraction.record.key,
+        "sites": list(layers.names),
+        "seed": request.seed,
+        "nonfinite": request.nonfinite,
+    }
+    dataset = request.extraction.record.dataset_id
+    for name in ("labels", "groups"):
+        chosen = getattr(request, name)
+        if chosen is not None:
+            inputs[name] = [chosen, read_labels(database, dataset, chosen).digest()]
+    if request.other is not None:
+        extraction, site = _other(database, request)
+        inputs["other"] = [extraction.key, site]
+    return inputs
+
+
+def _other(database: Database, request: Request) -> tuple[Extraction, str]:
+    """Read `SITE` (of the same extraction) or `EXTRACTION:SITE`."""
+    number, colon, site = (request.other or "").partition(":")
+    if colon and number.isdigit():
+        return database.find(Extraction, number), site
+    return request.extraction.record, request.other or ""
+
+
+def _bind(database: Database, request: Request, layers: Layers) -> dict[str, Any]:
+    """Make the inputs that the analysis needs, rows with NaN or infinity dealt with."""
+    needs = request.analysis.needs
+    opened = [replace(acts, device=request.device) for acts in layers]
+    bound: dict[str, Any] = {}
+    if "acts" in needs:
+        bound["acts"] = opened[0]
+    if "other" in needs:
+        bound["other"] = _open_other(database, request, opened[0])
+    if "layers" in needs:
+        bound["layers"] = Layers(tuple(opened))
+    if "labels" in needs:
+        bound["labels"] = _labels(request, opened[0])
+    _settle_nonfinite(request, bound)
+    if "weights" in needs or "model" in needs:
+        model = _load(database, request)
+        bound |= {n: v for n, v in (("model", model), ("weights", model.weights)) if n in needs}
+    return bound
+
+
+def _labels(request: Request, acts: Activations) -> Labels:
+    database, dataset = request.extraction.database, request.extraction.record.dataset_id
+    groups = None if request.groups is None else read_labels(database, dataset, request.groups)
+    return labels_for(read_labels(database, dataset, request.labels or ""), acts.rows, groups)
+
+
+def _open_other(database: Database, request: Request, acts: Activations) -> Activations:
+    extraction, site = _other(database, request)
+    other = StoredExtraction(database, extraction).activations(site)
+    same_data = extraction.dataset_id == request.extraction.record.dataset_id
+    if len(other) != len(acts) or (same_data and not other.rows.same_places(acts.rows)):
+        raise InputError(
+            f"the rows of {site} in extraction {extraction.id} are not those of {acts.site} in "
+            f"extraction {request.extraction.id}; extract both with the same data and pooling"
+        )
+    return replace(other, device=request.device)
+
+
+def _settle_nonfinite(request: Request, bound: dict[str, Any]) -> None:
+    if request.nonfinite == "keep":
+        return
+    matrices: list[Activations] = [bound[n] for n in ("acts", "other") if n in bound]
+    matrices += list(bound.get("layers", ()))
+    bad = [acts for acts in matrices if acts.source.nonfinite]
+    if not bad:
+        return
+    if request.nonfinite == "error":
+        refuse_nonfinite(request.analysis, bad[0], int((~bad[0].finite_rows()).sum()))
+        return
+    keep = np.logical_and.reduce([acts.finite_rows() for acts in bad])
+    if not keep.any():
+        raise InputError(f"{bad[0].site}: every row holds NaN or infinity; extract again")
+    for name in ("acts", "other", "labels"):
+        if name in bound:
+            bound[name] = bound[name].take(keep)
+    if "layers" in bound:
+        bound["layers"] = Layers(tuple(acts.take(keep) for acts in bound["layers"]))
+
+
+def _load(database: Database, request: Request) -> Any:
+    record = database.find(Model, request.extraction.record.model_id)
+    model = load_model(record.spec, device=request.device)
+    if model.digest != record.digest:
+        raise InputError(
+            f"{record.spec} has changed since it was extracted (digest {model.digest[:8]}, stored "
+            f"{record.digest[:8]}); extract it again"
+        )
+    return model

@@ -1,0 +1,201 @@
+"""The store as users hold it: extract, run, look up, query."""
+
+import os
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Literal, Self, final
+
+from ..core import Dataset, ExtractOptions, InputError, LoadedModel
+from ..registry import Analysis, registry
+from ..storage import Database, Extraction, Run
+from . import extracting, running
+from .handles import StoredExtraction, StoredRun
+
+DEFAULT_STORE = "sqlite:///actlas.db"
+
+
+def store_url(url: str | None = None) -> str:
+    """Return the store asked for, else ACTLAS_STORE, else sqlite:///actlas.db.
+
+    A bare file name stands for a SQLite store in that file.
+    """
+    chosen = url or os.environ.get("ACTLAS_STORE") or DEFAULT_STORE
+    return chosen if "://" in chosen else f"sqlite:///{Path(chosen).expanduser()}"
+
+
+@final
+class Store:
+    """An open store. Use it as a context manager, or close it when done."""
+
+    def __init__(self, database: Database):
+        self.database = database
+
+    @property
+    def url(self) -> str:
+        """Where it is, without a password."""
+        return self.database.backend.name
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close all connections."""
+        self.database.close()
+
+    def extract(
+        self,
+        model: str | LoadedModel,
+        dataset: str | Path | Dataset,
+        sites: str | Sequence[str] = "residual",
+        *,
+        pooling: Literal["token", "word", "mean", "first", "last"] = "token",
+        dtype: Literal["float32", "float16", "bfloat16"] = "float16",
+        max_length: int | None = None,
+        on_long: Literal["truncate", "error"] = "truncate",
+        batch_tokens: int = 2048,
+        device: str = "auto",
+        compute_dtype: str = "float32",
+        trust_remote_code: bool = False,
+        progress: bool = False,
+        on_plan: Callable[[extracting.Work], None] | None = None,
+    ) -> StoredExtraction:
+        """Extract activations; what is there already is not computed again.
+
+        model: a model spec (`hf:NAME-OR-PATH[@REVISION]`, `actlas:demo`) or a loaded model.
+        dataset: what `read_dataset` takes, or a `Dataset`.
+        sites: names, globs (`layers.*`), negative indices (`layers.-1`), `module:PATH`, or
+            `residual` for the residual stream at every depth.
+        pooling: what one row stands for: token, word, or one row a sample: mean, first, last.
+        dtype: how numbers are stored.
+        max_length: tokens after which a text is cut (default: the model's limit).
+        on_long: cut longer texts (counted), or raise DatasetError.
+        batch_tokens: padded tokens in one forward pass.
+        on_plan: called with what is to be done before it starts.
+
+        Raises ModelError, DatasetError, SiteError, StoreError. A run that is killed keeps
+        what it has committed, and the same call goes on from there.
+        """
+        record = extracting.extract(
+            self.database,
+            model,
+            dataset,
+            sites=sites if isinstance(sites, str) else list(sites),
+            options=ExtractOptions(pooling, dtype, max_length, on_long, batch_tokens),
+            progress=progress,
+            on_plan=on_plan,
+            loading={
+                "device": device,
+                "compute_dtype": compute_dtype,
+                "trust_remote_code": trust_remote_code,
+            },
+        )
+        return self.extraction(record.id)
+
+    def run(
+        self,
+        analysis: str | Analysis,
+        extraction: "int | StoredExtraction | None" = None,
+        sites: str | Sequence[str] = "residual",
+        *,
+        labels: str | None = None,
+        groups: str | None = None,
+        other: str | None = None,
+        seed: int = 0,
+        nonfinite: running.Nonfinite = "error",
+        device: str = "auto",
+        force: bool = False,
+        progress: bool = False,
+        **parameters: Any,
+    ) -> list[StoredRun]:
+        """Run an analysis on an extraction (default: the newest) and store its results.
+
+        One run a site for an analysis of one site; one in all for an analysis of layers.
+        A run that is done already (same analysis, version, parameters and inputs) is
+        returned, not computed, unless `force`.
+
+        labels: name of the label set that `labels` is.
+        groups: label set whose equal values belong together in splits (default: the sample).
+        other: the second site, `SITE` or `EXTRACTION:SITE`.
+        nonfinite: refuse rows with NaN or infinity (error), drop them, or keep them.
+        parameters: the analysis's own.
+
+        Raises InputError for a missing or wrong input or parameter; whatever an analysis
+        raises is recorded with the failed run.
+        """
+        known = analysis if isinstance(analysis, Analysis) else registry().get(analysis)
+        if any(p.name == "seed" for p in known.parameters):
+            parameters.setdefault("seed", seed)
+        request = running.Request(
+            known,
+            extraction
+            if isinstance(extraction, StoredExtraction)
+            else self.extraction(extraction),
+            known.settings(parameters),
+            sites,
+            labels,
+            groups,
+            other,
+            int(parameters.get("seed", seed)),
+            nonfinite,
+            device,
+            force,
+        )
+        return running.run(self.database, request, progress=progress)
+
+    def extraction(self, ident: int | str | None = None) -> StoredExtraction:
+        """Open an extraction by its number, by default the newest."""
+        if ident is None:
+            records = self.database.records("extractions")
+            if not records:
+                raise InputError("the store has no extraction; make one with `actlas extract`")
+            ident = records[-1].id
+        return StoredExtraction(self.database, self.database.find(Extraction, ident))
+
+    def result(self, run: int | str) -> StoredRun:
+        """Open a run by its number."""
+        return StoredRun(self.database, self.database.find(Run, run))
+
+    def records(self, noun: Literal["models", "datasets", "extractions", "runs"]) -> Sequence[Any]:
+        """All records of a kind, oldest first."""
+        return self.database.records(noun)
+
+    def sql(self, query: str) -> Any:
+        """Run one SELECT; a pandas DataFrame where pandas is installed, else a list of dicts.
+
+        The database itself refuses anything that writes (ReadOnlyError).
+        """
+        names, rows = self.database.select(query)
+        try:
+            import pandas
+        except ImportError:
+            return [dict(zip(names, row, strict=True)) for row in rows]
+        return pandas.DataFrame(rows, columns=names)
+
+
+def open(url: str | None = None, *, create: bool = True) -> Store:
+    """Open a store (default: ACTLAS_STORE, else sqlite:///actlas.db), made where it is missing.
+
+    Raises StoreError where it cannot be opened, SchemaError where it is older or newer.
+    """
+    return Store(Database.open(store_url(url), create=create))
+
+
+def extract(model: str | LoadedModel, dataset: str | Path | Dataset, **options: Any) -> StoredExtraction:
+    """Extract into the default store; see `Store.extract`."""
+    return open().extract(model, dataset, **options)
+
+
+def run(analysis: str | Analysis, **options: Any) -> list[StoredRun]:
+    """Run on the newest extraction of the default store; see `Store.run`."""
+    return open().run(analysis, **options)
+
+
+def get(name: str) -> Analysis:
+    """Return an analysis by name, importing only it; PluginError where there is none."""
+    return registry().get(name)

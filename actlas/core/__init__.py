@@ -1,0 +1,92 @@
+"""Models in, activations out; what an analysis reads and returns. Imports nothing else of ours."""
+
+from .activations import Activations, ArraySource, Layers, Source
+from .datasets import Dataset, LabelSet, labels_for
+from .devices import pick_device
+from .errors import (
+    ActlasError,
+    AnalysisError,
+    CorruptError,
+    DatasetError,
+    InputError,
+    LabelError,
+    ModelError,
+    NonFiniteError,
+    PluginError,
+    ReadOnlyError,
+    SchemaError,
+    SiteError,
+    StoreError,
+)
+from .extraction import STORAGE_DTYPES, Estimate, ExtractOptions, Extractor, Window
+from .labels import Labels
+from .models import LoadedModel, Weights, array_bytes, load_model
+from .readers import read_dataset
+from .results import (
+    Column,
+    Figures,
+    Result,
+    ResultTable,
+    TableSpec,
+    checked_tables,
+    column_array,
+)
+from .rows import MISSING, Row, Rows
+from .sites import Site, select_sites
+from .text import canonical_json, count, digest, human_bytes, human_seconds, listing, nearest
+from .tokens import POOLINGS
+
+__all__ = [
+    "MISSING",
+    "POOLINGS",
+    "STORAGE_DTYPES",
+    "Activations",
+    "ActlasError",
+    "AnalysisError",
+    "ArraySource",
+    "Column",
+    "CorruptError",
+    "Dataset",
+    "DatasetError",
+    "Estimate",
+    "ExtractOptions",
+    "Extractor",
+    "Figures",
+    "InputError",
+    "LabelError",
+    "LabelSet",
+    "Labels",
+    "Layers",
+    "LoadedModel",
+    "ModelError",
+    "NonFiniteError",
+    "PluginError",
+    "ReadOnlyError",
+    "Result",
+    "ResultTable",
+    "Row",
+    "Rows",
+    "SchemaError",
+    "Site",
+    "SiteError",
+    "Source",
+    "StoreError",
+    "TableSpec",
+    "Weights",
+    "Window",
+    "array_bytes",
+    "canonical_json",
+    "checked_tables",
+    "column_array",
+    "count",
+    "digest",
+    "human_bytes",
+    "human_seconds",
+    "labels_for",
+    "listing",
+    "load_model",
+    "nearest",
+    "pick_device",
+    "read_dataset",
+    "select_sites",
+]

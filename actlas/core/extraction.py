@@ -1,0 +1,275 @@
+"""Extraction: from texts to windows of pooled activations, in row order."""
+
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .datasets import Dataset
+from .errors import InputError
+from .models import LoadedModel
+from .rows import Rows
+from .sites import Site
+from .tokens import POOLINGS, Encoded, Pooled, encode, pool
+
+if TYPE_CHECKING:
+    import torch
+
+STORAGE_DTYPES = {"float32": 4, "float16": 2, "bfloat16": 2}
+BATCHES_A_WINDOW = 4
+WINDOW_BYTES = 96 << 20
+ENCODE_AT_ONCE = 256
+
+
+@dataclass(frozen=True)
+class ExtractOptions:
+    """How rows are made; every field is part of an extraction's identity.
+
+    pooling: what one row stands for: token, word, or one row a sample: mean, first, last.
+    dtype: storage dtype: float16, float32 or bfloat16.
+    max_length: tokens after which a text is cut (None: the model's limit).
+    on_long: truncate longer texts, or error.
+    batch_tokens: padded tokens in one forward pass.
+    """
+
+    pooling: str = "token"
+    dtype: str = "float16"
+    max_length: int | None = None
+    on_long: Literal["truncate", "error"] = "truncate"
+    batch_tokens: int = 2048
+
+    def __post_init__(self) -> None:
+        if self.pooling not in POOLINGS:
+            raise InputError(f"no pooling {self.pooling!r}; there is {', '.join(POOLINGS)}")
+        if self.dtype not in STORAGE_DTYPES:
+            raise InputError(
+                f"no storage dtype {self.dtype!r}; there is {', '.join(STORAGE_DTYPES)}"
+            )
+        if self.batch_tokens < 1 or (self.max_length is not None and self.max_length < 1):
+            raise InputError("batch_tokens and max_length are at least 1")
+
+
+@dataclass(frozen=True)
+class Window:
+    """The rows of consecutive samples at every site, in row order.
+
+    data: per site (rows, width) in the storage dtype, on the CPU.
+    nonfinite: per site the number of rows with NaN or infinity as stored;
+    overflow: how many of them were finite before the cast to the storage dtype.
+    """
+
+    first_sample: int
+    stop_sample: int
+    rows: Rows
+    data: "dict[str, torch.Tensor]"
+    nonfinite: dict[str, int] = field(default_factory=dict)
+    overflow: dict[str, int] = field(default_factory=dict)
+    truncated: int = 0
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """What an extraction will take, from a sample of the texts and a short forward pass."""
+
+    samples: int
+    rows: int
+    bytes: int
+    seconds: float
+
+
+class Extractor:
+    """Runs one model over one data set, window by window.
+
+    A window is the samples of about four batches: within it samples are sorted by length,
+    so that little is padded; its rows leave in the data set's order. Windows depend only on
+    the texts, the model and the options, so a run that is taken up again after the last
+    complete window gives the same numbers as one that was not interrupted.
+    """
+
+    def __init__(
+        self, model: LoadedModel, dataset: Dataset, sites: Sequence[Site], options: ExtractOptions
+    ):
+        self.model, self.dataset, self.sites, self.options = model, dataset, sites, options
+        self.max_length = min(options.max_length or model.max_length, model.max_length)
+        self.side = sites[0].stack
+
+    def windows(self, first_sample: int = 0) -> Iterator[Window]:
+        """Yield windows from `first_sample` (the start of a window) to the end."""
+        with self.model.reading(self.sites) as read:
+            for group in self._groups(first_sample):
+                yield self._window(group, read)
+
+    def estimate(self, *, timed: bool = True) -> Estimate:
+        """Estimate rows, bytes and seconds from at most 128 samples spread over the data."""
+        n = len(self.dataset)
+        picked = np.unique(np.linspace(0, n - 1, min(n, 128)).astype(int)).tolist()
+        encoded = self._encode(picked)
+        rows = round(sum(len(p.rows) for p in map(self._pool, encoded)) / len(encoded) * n)
+        tokens = sum(map(len, encoded)) / len(encoded) * n
+        itemsize = STORAGE_DTYPES[self.options.dtype]
+        size = rows * sum(site.width for site in self.sites) * itemsize
+        return Estimate(n, rows, size, tokens * self._token_seconds(encoded) if timed else 0.0)
+
+    def _token_seconds(self, encoded: list[Encoded]) -> float:
+        batch = sorted(encoded, key=len)[len(encoded) // 2 :][:16]  # at least the median length
+        with self.model.reading(self.sites) as read:
+            read(*self._tensors(batch[:1]))  # the first pass warms up
+            start = time.perf_counter()
+            read(*self._tensors(batch))
+            return (time.perf_counter() - start) / sum(map(len, batch))
+
+    def _encode(self, samples: Sequence[int]) -> list[Encoded]:
+        return encode(
+            self.model,
+            self.dataset,
+            samples,
+            max_length=self.max_length,
+            on_long=self.options.on_long,
+            side=self.side,
+        )
+
+    def _pool(self, one: Encoded) -> Pooled:
+        words = self.dataset.words_of(one.sample) if self.options.pooling == "word" else ()
+        names: Sequence[str] = ()
+        if self.options.pooling == "token":
+            names = self.model.tokenizer.convert_ids_to_tokens(one.read)
+        return pool(one, self.options.pooling, words, names)
+
+    @property
+    def _window_tokens(self) -> int:
+        """Tokens in a window: a few batches, but never more than memory allows."""
+        every = self.model.sites.values()
+        itemsize = STORAGE_DTYPES[self.options.dtype]
+        token_bytes = sum(site.width for site in every if site.residual) * itemsize or 4096
+        fits = WINDOW_BYTES // token_bytes
+        return max(
+            self.options.batch_tokens, min(BATCHES_A_WINDOW * self.options.batch_tokens, fits)
+        )
+
+    def _groups(self, first_sample: int) -> Iterator[list[Encoded]]:
+        group: list[Encoded] = []
+        tokens = 0
+        for start in range(first_sample, len(self.dataset), ENCODE_AT_ONCE):
+            stop = min(start + ENCODE_AT_ONCE, len(self.dataset))
+            for one in self._encode(range(start, stop)):
+                group.append(one)
+                tokens += len(one)
+                if tokens >= self._window_tokens:
+                    yield group
+                    group, tokens = [], 0
+        if group:
+            yield group
+
+    def _window(self, group: list[Encoded], read: Any) -> Window:
+        pooled = [self._pool(one) for one in group]
+        rows = Rows.concatenate([p.rows for p in pooled])
+        offsets = np.concatenate([[0], np.cumsum([len(p.rows) for p in pooled])])
+        buffers = _Buffers(self.sites, len(rows), self.options.dtype)
+        for batch in self._batches(pooled):
+            chosen = [pooled[i] for i in batch]
+            tensors = read(*self._tensors([p.encoded for p in chosen]))
+            target = np.concatenate([np.arange(offsets[i], offsets[i + 1]) for i in batch])
+            longest = max(len(p.encoded) for p in chosen)
+            source = np.concatenate([b * longest + p.positions for b, p in enumerate(chosen)])
+            lengths = np.concatenate([p.lengths for p in chosen])
+            buffers.put(tensors, source, lengths, target)
+        return Window(
+            group[0].sample,
+            group[-1].sample + 1,
+            rows,
+            buffers.data,
+            buffers.nonfinite,
+            buffers.overflow,
+            sum(one.truncated for one in group),
+        )
+
+    def _batches(self, pooled: list[Pooled]) -> Iterator[list[int]]:
+        """Yield indices of samples of like length whose padded batch fits the budget."""
+        order = sorted(range(len(pooled)), key=lambda i: -len(pooled[i].encoded))
+        batch: list[int] = []
+        for i in order:
+            longest = len(pooled[batch[0]].encoded) if batch else 0
+            if batch and (len(batch) + 1) * longest > self.options.batch_tokens:
+                yield batch
+                batch = []
+            batch.append(i)
+        if batch:
+            yield batch
+
+    def _tensors(self, batch: Sequence[Encoded]) -> "tuple[torch.Tensor, torch.Tensor]":
+        import torch
+
+        longest = max(map(len, batch))
+        ids = np.full((len(batch), longest), self.model.pad_id)
+        mask = np.zeros((len(batch), longest), np.int64)
+        for b, one in enumerate(batch):
+            ids[b, : len(one)] = one.ids
+            mask[b, : len(one)] = 1
+        return torch.from_numpy(ids), torch.from_numpy(mask)
+
+
+class _Buffers:
+    """One window's matrices in the storage dtype, filled batch by batch in row order."""
+
+    def __init__(self, sites: Sequence[Site], rows: int, dtype: str):
+        import torch
+
+        kind = getattr(torch, dtype)
+        self.data = {site.name: torch.empty((rows, site.width), dtype=kind) for site in sites}
+        self.nonfinite = {site.name: 0 for site in sites}
+        self.overflow = {site.name: 0 for site in sites}
+
+    def put(
+        self,
+        tensors: "dict[str, torch.Tensor]",
+        source: NDArray[np.int64],
+        lengths: NDArray[np.int64],
+        target: NDArray[np.int64],
+    ) -> None:
+        """Pool one batch's tensors (batch, length, width) and store the rows at `target`."""
+        import torch
+
+        device = next(iter(tensors.values())).device
+        positions = torch.from_numpy(source).to(device)
+        places = torch.from_numpy(target)
+        counts = None if (lengths == 1).all() else torch.from_numpy(lengths).to(device)
+        for name, tensor in tensors.items():
+            given = tensor.reshape(-1, tensor.shape[-1])
+            if counts is not None:
+                picked = given.index_select(0, positions).float()
+                given = torch.segment_reduce(picked, "mean", lengths=counts)
+            cast = given.to(self.data[name].dtype)
+            stored = cast if counts is not None else _words_of(cast).index_select(0, positions)
+            _words_of(self.data[name]).index_copy_(0, places, _words_of(stored).cpu())
+            if not _all_finite(given, cast.dtype):
+                self._count(name, given if counts is not None else given[positions])
+
+    def _count(self, name: str, rows: "torch.Tensor") -> None:
+        import torch
+
+        bad = ~torch.isfinite(rows.to(self.data[name].dtype)).all(dim=1)
+        before = torch.isfinite(rows).all(dim=1)
+        self.nonfinite[name] += int(bad.sum())
+        self.overflow[name] += int((bad & before).sum())
+
+
+def _words_of(matrix: "torch.Tensor") -> "torch.Tensor":
+    """View rows as 8-byte words where they divide so: moving them is several times faster."""
+    import torch
+
+    row_bytes = matrix.shape[1] * matrix.element_size()
+    return matrix.view(torch.int64) if row_bytes % 8 == 0 else matrix
+
+
+def _all_finite(matrix: "torch.Tensor", dtype: "torch.dtype") -> bool:
+    """Whether every number is finite and stays so in `dtype`; NaN propagates through aminmax."""
+    import torch
+
+    if matrix.numel() == 0:
+        return True
+    low, high = torch.aminmax(matrix)
+    limit = torch.finfo(dtype).max
+    return bool((low >= -limit) & (high <= limit))

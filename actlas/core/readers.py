@@ -1,0 +1,292 @@
+"""Reading data sets: JSON Lines, CSV, Parquet, plain text, CoNLL-U, Hugging Face datasets."""
+
+import csv
+import json
+from collections.abc import Callable, Iterator, Sequence
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+from .datasets import Dataset, LabelSet, Span, Table, dataset_of
+from .errors import DatasetError
+from .text import listing
+
+SHIPPED = {"concepts": "word"}  # name → the column that names the target word
+
+
+def read_dataset(
+    spec: str | Path,
+    *,
+    text: str | None = None,
+    labels: Sequence[str] | None = None,
+    target: str | None = None,
+    split: str = "train",
+    limit: int | None = None,
+    skip_bad: bool = False,
+) -> Dataset:
+    """Read a data set.
+
+    spec: a file (.jsonl, .csv, .tsv, .parquet, .txt, .conllu), `actlas:concepts` (shipped
+        with actlas), or `hf:NAME[@CONFIG]` for a Hugging Face data set or a folder saved by one.
+    text: the text column (default: the first of text, sentence, content, … that is there).
+    labels: columns to take as label sets (default: every other column of single values).
+    target: a column that names one word of each text; every label set NAME is then also
+        given per word, as NAME@target.
+    split: which split of a Hugging Face data set.
+    limit: take only the first samples.
+    skip_bad: leave out unreadable lines and empty texts, counted in `Dataset.skipped`.
+
+    Raises DatasetError naming the file and line, LabelError for a missing label column.
+    """
+    name = str(spec)
+    if name.startswith("actlas:"):
+        dataset = _read_shipped(name)
+    elif name.startswith("hf:"):
+        table = _read_hub(name, split)
+        dataset = dataset_of(table, text=text, labels=labels, target=target, skip_bad=skip_bad)
+    else:
+        path = Path(spec)
+        _check_file(path)
+        if path.suffix == ".conllu":
+            dataset = _read_conllu(path, skip_bad)
+        else:
+            read = READERS[path.suffix]
+            table = read(path, skip_bad)
+            dataset = dataset_of(table, text=text, labels=labels, target=target, skip_bad=skip_bad)
+    return dataset if limit is None or limit >= len(dataset) else dataset.head(limit)
+
+
+def _check_file(path: Path) -> None:
+    known = [*READERS, ".conllu"]
+    if not path.exists():
+        raise DatasetError(
+            f"no file {path}; name a file ({listing(known)}), actlas:concepts or hf:NAME"
+        )
+    if path.suffix not in known or path.is_dir():
+        raise DatasetError(
+            f"cannot tell how to read {path}; its name should end in {listing(known)}"
+        )
+
+
+def _read_shipped(spec: str) -> Dataset:
+    name = spec.removeprefix("actlas:")
+    if name not in SHIPPED:
+        shipped = listing([f"actlas:{n}" for n in SHIPPED])
+        raise DatasetError(f"no shipped data set {spec!r}; there is {shipped}")
+    with resources.as_file(resources.files("actlas.data") / f"{name}.csv") as path:
+        table = _read_csv(path, False)
+    return dataset_of(Table(spec, table.columns, table.where), target=SHIPPED[name])
+
+
+def _lines(path: Path) -> Iterator[tuple[int, str]]:
+    with path.open("rb") as file:
+        for number, raw in enumerate(file, 1):
+            try:
+                line = raw.decode("utf-8-sig" if number == 1 else "utf-8")
+            except UnicodeDecodeError as error:
+                raise DatasetError(
+                    f"{path}, line {number}: not UTF-8 ({error.reason}); convert the file to UTF-8"
+                ) from error
+            yield number, line.rstrip("\r\n")
+
+
+def _table(path: Path, records: list[dict[str, Any]], lines: list[int], skipped: int) -> Table:
+    names = dict.fromkeys(name for record in records for name in record)
+    columns = {name: [record.get(name) for record in records] for name in names}
+    return Table(path.stem, columns, lambda i: f"{path}, line {lines[i]}", skipped)
+
+
+def _read_jsonl(path: Path, skip_bad: bool) -> Table:
+    records, lines, skipped = [], [], 0
+    for number, line in _lines(path):
+        if not line.strip():
+            continue
+        try:
+            record = json.loads(line)
+            if not isinstance(record, dict):
+                raise ValueError("not an object")
+        except ValueError as error:
+            if not skip_bad:
+                raise DatasetError(
+                    f"{path}, line {number}: not a JSON object ({error}); mend the line, or use "
+                    f"--skip-bad to leave such out"
+                ) from error
+            skipped += 1
+            continue
+        records.append(record)
+        lines.append(number)
+    return _table(path, records, lines, skipped)
+
+
+def _read_csv(path: Path, skip_bad: bool) -> Table:
+    delimiter = "\t" if path.suffix == ".tsv" else ","
+    reader = csv.reader((line + "\n" for _, line in _lines(path)), delimiter=delimiter, strict=True)
+    records, lines, skipped = [], [], 0
+    header = next(reader, [])
+    try:
+        for record in reader:
+            if not record:
+                continue
+            if len(record) == len(header):
+                records.append(dict(zip(header, record, strict=True)))
+                lines.append(reader.line_num)
+            elif skip_bad:
+                skipped += 1
+            else:
+                raise DatasetError(
+                    f"{path}, line {reader.line_num}: {len(record)} fields where the header has "
+                    f"{len(header)}; mend the line, or use --skip-bad to leave such out"
+                )
+    except csv.Error as error:
+        raise DatasetError(f"{path}, line {reader.line_num}: {error}") from error
+    return _table(path, records, lines, skipped)
+
+
+def _read_parquet(path: Path, skip_bad: bool) -> Table:
+    try:
+        import pyarrow.parquet
+    except ImportError as error:
+        raise DatasetError("reading Parquet needs pyarrow; pip install 'actlas[data]'") from error
+    try:
+        columns = pyarrow.parquet.read_table(path).to_pydict()
+    except pyarrow.ArrowInvalid as error:
+        raise DatasetError(f"{path}: not a Parquet file ({error})") from error
+    return Table(path.stem, columns, lambda i: f"{path}, record {i + 1}")
+
+
+def _read_text(path: Path, skip_bad: bool) -> Table:
+    numbered = [(number, line) for number, line in _lines(path) if line.strip()]
+    return _table(path, [{"text": line} for _, line in numbered], [n for n, _ in numbered], 0)
+
+
+def _read_hub(spec: str, split: str) -> Table:
+    try:
+        import datasets
+    except ImportError as error:
+        raise DatasetError(
+            "reading Hugging Face data sets needs the package datasets; pip install 'actlas[data]'"
+        ) from error
+    name, _, config = spec.removeprefix("hf:").partition("@")
+    try:
+        if Path(name).is_dir():
+            loaded = datasets.load_from_disk(name)
+            data = loaded[split] if isinstance(loaded, datasets.DatasetDict) else loaded
+        else:
+            data = datasets.load_dataset(name, config or None, split=split)
+    except Exception as error:  # the library raises a dozen unrelated types here
+        raise DatasetError(f"cannot read {spec}, split {split!r}: {_first_line(error)}") from error
+    columns = {column: list(data[column]) for column in data.column_names}
+    for column, feature in data.features.items():
+        if isinstance(feature, datasets.ClassLabel):
+            columns[column] = [
+                None if v in (None, -1) else feature.names[v] for v in columns[column]
+            ]
+    return Table(name, columns, lambda i: f"{spec}, record {i}")
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).strip().splitlines() or [type(error).__name__])[0]
+
+
+def _read_conllu(path: Path, skip_bad: bool) -> Dataset:
+    texts: list[str] = []
+    words: list[list[Span]] = []
+    items: dict[str, list[tuple[int, int | None, int | None, str]]] = {
+        "upos": [], "xpos": [], "deprel": []
+    }  # fmt: skip
+    skipped = 0
+    for block in _conllu_blocks(path):
+        try:
+            text, found = _conllu_sentence(path, block)
+        except DatasetError:
+            if not skip_bad:
+                raise
+            skipped += 1
+            continue
+        for (start, end), fields in found:
+            for name, column in (("upos", 3), ("xpos", 4), ("deprel", 7)):
+                if fields[column] != "_":
+                    items[name].append((len(texts), start, end, fields[column]))
+        texts.append(text)
+        words.append([span for span, _ in found])
+    if not texts:
+        raise DatasetError(f"{path}: no sentence in it; a data set needs at least one sample")
+    sets = {name: LabelSet(name, "word", found) for name, found in items.items() if found}
+    return Dataset(path.stem, texts, sets, words, skipped)
+
+
+def _conllu_blocks(path: Path) -> Iterator[list[tuple[int, str]]]:
+    block: list[tuple[int, str]] = []
+    for number, line in _lines(path):
+        if line.strip():
+            block.append((number, line))
+        elif block:
+            yield block
+            block = []
+    if block:
+        yield block
+
+
+def _conllu_sentence(
+    path: Path, block: list[tuple[int, str]]
+) -> tuple[str, list[tuple[Span, list[str]]]]:
+    """Return the text of a sentence and its words with their character spans.
+
+    A multiword token (`1-2 don't`) is split where its words spell it out (`do`, `n't`);
+    otherwise every one of its words has the span of the whole.
+    """
+    text = next((li.split("=", 1)[1].strip() for _, li in block if li.startswith("# text =")), None)
+    tokens = [(number, line.split("\t")) for number, line in block if not line.startswith("#")]
+    for number, fields in tokens:
+        if len(fields) != 10:
+            raise DatasetError(
+                f"{path}, line {number}: {len(fields)} tab-separated fields where CoNLL-U has 10; "
+                f"mend the line, or use --skip-bad to leave the sentence out"
+            )
+    text = _spell(tokens) if text is None else text
+    found: list[tuple[Span, list[str]]] = []
+    cursor, whole, whole_end = 0, (0, 0), 0
+    for number, fields in tokens:
+        ident, form = fields[0], fields[1]
+        if "." in ident:  # an empty node of the enhanced graph: not in the text
+            continue
+        if "-" not in ident and int(ident) <= whole_end:
+            start = text.find(form, max(cursor, whole[0]), whole[1])
+            span = (start, start + len(form)) if start >= 0 else whole
+            cursor = span[1] if start >= 0 else cursor
+            found.append((span, fields))
+            continue
+        cursor = max(cursor, whole[1])
+        start = text.find(form, cursor)
+        if start < 0:
+            raise DatasetError(
+                f"{path}, line {number}: {form!r} is not in the rest of the sentence's text; mend "
+                f"the '# text' line, or use --skip-bad to leave the sentence out"
+            )
+        cursor = start + len(form)
+        if "-" in ident:
+            whole, whole_end, cursor = (start, cursor), int(ident.split("-")[1]), start
+        else:
+            found.append(((start, cursor), fields))
+    return text, found
+
+
+def _spell(tokens: list[tuple[int, list[str]]]) -> str:
+    """Put the text together from the forms, as SpaceAfter says."""
+    text, covered = "", 0
+    for _, fields in tokens:
+        ident = fields[0]
+        if "." in ident or ("-" not in ident and int(ident) <= covered):
+            continue
+        covered = int(ident.split("-")[1]) if "-" in ident else covered
+        text += fields[1] + ("" if "SpaceAfter=No" in fields[9] else " ")
+    return text.strip()
+
+
+READERS: dict[str, Callable[[Path, bool], Table]] = {
+    ".jsonl": _read_jsonl,
+    ".csv": _read_csv,
+    ".tsv": _read_csv,
+    ".parquet": _read_parquet,
+    ".txt": _read_text,
+}

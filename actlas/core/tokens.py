@@ -1,0 +1,191 @@
+"""Texts to tokens, and tokens to rows: what each pooling makes of a sample."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Literal, get_args
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .datasets import Dataset, Span
+from .errors import DatasetError, InputError
+from .models import LoadedModel
+from .rows import MISSING, Rows
+
+Pooling = Literal["token", "word", "mean", "first", "last"]
+POOLINGS: tuple[str, ...] = get_args(Pooling)
+
+
+@dataclass(frozen=True)
+class Encoded:
+    """The tokens of one sample.
+
+    ids: what the model is given; read: the tokens whose vectors are read, the same except
+        in a decoder, which reads its own input.
+    starts, ends: character spans of the tokens read, trimmed of white space; -1 for special
+        tokens.
+    """
+
+    sample: int
+    text: str
+    ids: list[int]
+    read: list[int]
+    starts: NDArray[np.int64]
+    ends: NDArray[np.int64]
+    special: NDArray[np.bool_]
+    truncated: bool
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+
+@dataclass(frozen=True)
+class Pooled:
+    """Which tokens each row of a sample is the mean of.
+
+    positions: token positions, row after row; lengths: how many belong to each row.
+    """
+
+    encoded: Encoded
+    rows: Rows
+    positions: NDArray[np.int64]
+    lengths: NDArray[np.int64]
+
+
+def encode(
+    model: LoadedModel,
+    dataset: Dataset,
+    samples: Sequence[int],
+    *,
+    max_length: int,
+    on_long: Literal["truncate", "error"] = "truncate",
+    side: str = "",
+) -> list[Encoded]:
+    """Tokenize samples, cut at `max_length` tokens (DatasetError where on_long is error).
+
+    side: "decoder" gives the decoder's input: the same tokens one place to the right, after
+    the start token, so that row t has read everything before token t + 1.
+    """
+    texts = [dataset.texts[i] for i in samples]
+    batch = _tokenize(model.tokenizer, texts)
+    long = [i for i, ids in enumerate(batch["input_ids"]) if len(ids) > max_length]
+    if long and on_long == "error":
+        raise DatasetError(
+            f"{dataset.name}: sample {samples[long[0]]} has {len(batch['input_ids'][long[0]])} "
+            f"tokens, the limit is {max_length}; shorten it, or use --long truncate"
+        )
+    if long:
+        cut = _tokenize(model.tokenizer, [texts[i] for i in long], max_length)
+        for key in batch:
+            for place, value in zip(long, cut[key], strict=True):
+                batch[key][place] = value
+    encoded = []
+    for i, sample in enumerate(samples):
+        one = _encoded(sample, texts[i], {k: v[i] for k, v in batch.items()}, i in set(long))
+        encoded.append(_shifted(one, model.decoder_start_id) if side == "decoder" else one)
+    return encoded
+
+
+def _tokenize(tokenizer: Any, texts: list[str], max_length: int | None = None) -> dict[str, Any]:
+    options: dict[str, Any] = {"return_attention_mask": False, "return_token_type_ids": False}
+    if max_length is not None:
+        options |= {"truncation": True, "max_length": max_length}
+    batch = tokenizer(
+        texts,
+        return_special_tokens_mask=True,
+        return_offsets_mapping=bool(tokenizer.is_fast),
+        verbose=False,
+        **options,
+    )
+    return {key: list(batch[key]) for key in batch}
+
+
+def _encoded(sample: int, text: str, one: dict[str, Any], truncated: bool) -> Encoded:
+    ids = list(one["input_ids"])
+    if not ids:
+        raise DatasetError(f"sample {sample} ({text[:30]!r}) has no tokens; leave it out")
+    special = np.array(one["special_tokens_mask"], bool)
+    starts, ends = np.full(len(ids), MISSING), np.full(len(ids), MISSING)
+    for t, (start, end) in enumerate(one.get("offset_mapping", ())):
+        if special[t] or end <= start:
+            continue
+        while start < end - 1 and text[start].isspace():  # byte-level tokens hold the space before
+            start += 1
+        starts[t], ends[t] = start, end
+    return Encoded(sample, text, ids, ids, starts, ends, special, truncated)
+
+
+def _shifted(one: Encoded, start_id: int) -> Encoded:
+    def shift(column: NDArray[Any], first: Any) -> NDArray[Any]:
+        return np.concatenate([[first], column[:-1]]).astype(column.dtype)
+
+    return Encoded(
+        one.sample,
+        one.text,
+        one.ids,
+        [start_id, *one.ids[:-1]],
+        shift(one.starts, MISSING),
+        shift(one.ends, MISSING),
+        shift(one.special, True),
+        one.truncated,
+    )
+
+
+def pool(one: Encoded, pooling: str, words: Sequence[Span], names: Sequence[str]) -> Pooled:
+    """Say which rows a sample gives and which tokens each is the mean of.
+
+    names: the tokenizer's own name of each token, used for special tokens.
+    A word no token of which was read (cut off by the length limit) gives no row.
+    """
+    if pooling == "token":
+        return _tokens(one, names)
+    if pooling == "word":
+        return _words(one, words)
+    every = {
+        "mean": np.arange(len(one)),
+        "first": np.zeros(1, int),
+        "last": np.array([len(one) - 1]),
+    }
+    rows = Rows.build(np.array([one.sample]))
+    return Pooled(one, rows, every[pooling], np.array([len(every[pooling])]))
+
+
+def _tokens(one: Encoded, names: Sequence[str]) -> Pooled:
+    n = len(one)
+    surface = [
+        one.text[s:e] if s >= 0 else name
+        for s, e, name in zip(one.starts.tolist(), one.ends.tolist(), names, strict=True)
+    ]
+    rows = Rows.build(
+        np.full(n, one.sample),
+        position=np.arange(n),
+        token=surface,
+        token_id=np.array(one.read),
+        start=one.starts,
+        end=one.ends,
+        special=one.special,
+    )
+    return Pooled(one, rows, np.arange(n), np.ones(n, np.int64))
+
+
+def _words(one: Encoded, words: Sequence[Span]) -> Pooled:
+    if not (one.starts >= 0).any():
+        raise InputError(
+            "pooling by word needs character offsets, which only fast tokenizers give and this "
+            "model has none; use --pooling token"
+        )
+    spans = np.array(words, np.int64).reshape(-1, 2)
+    overlaps = (one.starts[None] < spans[:, 1:]) & (
+        one.ends[None] > spans[:, :1]
+    )  # (words, tokens)
+    overlaps &= one.starts[None] >= 0
+    lengths = overlaps.sum(axis=1)
+    kept = np.flatnonzero(lengths)
+    rows = Rows.build(
+        np.full(len(kept), one.sample),
+        position=kept,
+        token=[one.text[s:e] for s, e in spans[kept].tolist()],
+        start=spans[kept, 0],
+        end=spans[kept, 1],
+    )
+    return Pooled(one, rows, np.nonzero(overlaps)[1], lengths[kept])

@@ -1,0 +1,1 @@
+"""The built-in analyses. They import only from `actlas`, as a stranger's would."""

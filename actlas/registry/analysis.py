@@ -1,0 +1,265 @@
+"""The @analysis decorator: one function becomes a described, checked, callable analysis."""
+
+import inspect
+import re
+import types
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import (
+    Annotated,
+    Any,
+    Literal,
+    Union,
+    final,
+    get_args,
+    get_origin,
+    get_type_hints,
+)
+
+import numpy as np
+
+from ..core import (
+    Activations,
+    AnalysisError,
+    Figures,
+    InputError,
+    Labels,
+    Layers,
+    LoadedModel,
+    NonFiniteError,
+    Result,
+    TableSpec,
+    Weights,
+    checked_tables,
+    digest,
+    nearest,
+)
+
+INPUTS: dict[str, tuple[type, str]] = {
+    "acts": (Activations, "rows × width of one site"),
+    "layers": (Layers, "all sites of the extraction, in order"),
+    "other": (Activations, "a second site with rows aligned to acts"),
+    "labels": (Labels, "one label a row, with names"),
+    "weights": (Weights, "the model's parameters by name"),
+    "model": (LoadedModel, "the network itself"),
+}
+PARAMETER_TYPES = (int, float, str, bool)
+
+
+@dataclass(frozen=True)
+class Parameter:
+    """What the user may set: type, meaning and default come from the signature."""
+
+    name: str
+    type: type
+    choices: tuple[Any, ...]
+    optional: bool
+    default: Any
+    help: str
+
+    @property
+    def option(self) -> str:
+        """The command-line option: n_components becomes --n-components."""
+        return "--" + self.name.replace("_", "-")
+
+    def check(self, who: str, value: Any) -> Any:
+        """Return the value in the parameter's type, or raise InputError saying what fits."""
+        if value is None and self.optional:
+            return None
+        if isinstance(value, np.generic):
+            value = value.item()
+        if self.type is float and isinstance(value, int) and not isinstance(value, bool):
+            value = float(value)
+        fits = type(value) is self.type and (not self.choices or value in self.choices)
+        if not fits:
+            wanted = " or ".join(map(repr, self.choices)) or f"of type {self.type.__name__}"
+            raise InputError(f"{who}: {self.name}={value!r} does not fit; it is {wanted}")
+        return value
+
+
+@final
+@dataclass(frozen=True, eq=False)
+class Analysis:
+    """An analysis: call it on activations, or let a store run it and keep the result."""
+
+    name: str
+    version: int
+    function: Callable[..., Result]
+    needs: tuple[str, ...]
+    parameters: tuple[Parameter, ...]
+    tables: Mapping[str, TableSpec]
+    arrays: Mapping[str, str]
+    figures: Mapping[str, Callable[..., Any]] = field(repr=False)
+    allow_nonfinite: bool = False
+
+    @property
+    def doc(self) -> str:
+        """The whole docstring."""
+        return inspect.getdoc(self.function) or ""
+
+    @property
+    def summary(self) -> str:
+        """First line of the docstring."""
+        return self.doc.partition("\n")[0]
+
+    def settings(self, given: Mapping[str, Any]) -> dict[str, Any]:
+        """Return every parameter's value, defaults filled in; InputError for unknown ones."""
+        known = {p.name: p for p in self.parameters}
+        for name in given:
+            if name not in known:
+                hint = nearest(name, known) if known else "it has no parameters"
+                raise InputError(f"{self.name} has no parameter {name!r}; {hint}")
+        return {p.name: p.check(self.name, given.get(p.name, p.default)) for p in self.parameters}
+
+    def __call__(self, *inputs: Any, **named: Any) -> Result:
+        """Run on inputs in the order of `needs` (or by name) and check what comes back."""
+        bound = dict(zip(self.needs, inputs, strict=False))
+        if len(inputs) > len(self.needs):
+            raise InputError(f"{self.name} takes {', '.join(self.needs)}, not {len(inputs)} inputs")
+        bound |= {name: named.pop(name) for name in self.needs if name in named}
+        self._check_inputs(bound)
+        result = self.function(**bound, **self.settings(named))
+        if not isinstance(result, Result):
+            raise AnalysisError(f"analysis {self.name!r} returned no actlas.Result")
+        return self._checked(result)
+
+    def _check_inputs(self, bound: Mapping[str, Any]) -> None:
+        for name in self.needs:
+            kind = INPUTS[name][0]
+            if name not in bound:
+                raise InputError(f"{self.name} needs {name}: {INPUTS[name][1]}")
+            if not isinstance(bound[name], kind):
+                raise InputError(
+                    f"{self.name}: {name} is {type(bound[name]).__name__}, not "
+                    f"actlas.{kind.__name__}; wrap it with actlas.{kind.__name__}.of(…)"
+                )
+        rows = {n: len(bound[n]) for n in ("acts", "other", "labels") if n in bound}
+        if len(set(rows.values())) > 1:
+            said = ", ".join(f"{name} has {n}" for name, n in rows.items())
+            raise InputError(f"{self.name} needs inputs with the same rows: {said}")
+        if 0 in rows.values():
+            raise InputError(f"{self.name} needs at least one row")
+
+    def _checked(self, result: Result) -> Result:
+        tables = checked_tables(self.name, self.tables, result.tables)
+        if set(result.arrays) != set(self.arrays):
+            raise AnalysisError(
+                f"analysis {self.name!r} declares the arrays {sorted(self.arrays)} but returned "
+                f"{sorted(result.arrays)}"
+            )
+        arrays = {name: np.asarray(array) for name, array in result.arrays.items()}
+        return Result(tables, arrays, tuple(result.warnings), Figures(self.figures, tables))
+
+    def key(self, settings: Mapping[str, Any], inputs: Mapping[str, Any]) -> str:
+        """Digest that decides whether a run is already done."""
+        return digest("run", self.name, self.version, dict(settings), dict(inputs))
+
+
+def refuse_nonfinite(analysis: Analysis, acts: Activations, bad: int) -> None:
+    """Raise NonFiniteError for an analysis that needs numbers in every row."""
+    if bad and not analysis.allow_nonfinite:
+        raise NonFiniteError(
+            f"{acts.site}: {bad:,} of {len(acts):,} rows hold NaN or infinity; leave them out "
+            f"with --nonfinite drop, or extract again with --dtype float32 if they overflowed"
+        )
+
+
+def analysis(
+    *,
+    version: int,
+    tables: Mapping[str, type] | None = None,
+    arrays: Mapping[str, str] | None = None,
+    figures: Mapping[str, Callable[..., Any]] | None = None,
+    name: str | None = None,
+    allow_nonfinite: bool = False,
+) -> Callable[[Callable[..., Result]], Analysis]:
+    """Turn a function into an analysis.
+
+    Before the `*` of its signature stands what it needs (see `INPUTS`), after it what the
+    user may set, each as `name: Annotated[type, "help"] = default`.
+
+    version: raise it when the same input gives another result.
+    tables: name → frozen dataclass whose fields are Annotated with meaning and unit.
+    arrays: name → what it holds, with its shape.
+    figures: name → function from the tables to a chart.
+    name: how it is called (default: the function's name).
+    allow_nonfinite: whether it can take rows with NaN or infinity.
+
+    Raises AnalysisError where the signature or a table is not as described.
+    """
+
+    def decorate(function: Callable[..., Result]) -> Analysis:
+        called = name or function.__name__
+        if not re.fullmatch(r"[a-z][a-z0-9_]*", called):
+            raise AnalysisError(f"{called!r} is no analysis name; use lower case, digits and _")
+        if not (function.__doc__ or "").strip():
+            raise AnalysisError(
+                f"analysis {called!r} has no docstring; say in a line what it gives"
+            )
+        if type(version) is not int or version < 1:
+            raise AnalysisError(f"analysis {called!r}: version is a whole number from 1")
+        needs, parameters = _signature(called, function)
+        specs = {n: TableSpec.of(n, row) for n, row in (tables or {}).items()}
+        return Analysis(
+            called,
+            version,
+            function,
+            needs,
+            parameters,
+            specs,
+            dict(arrays or {}),
+            dict(figures or {}),
+            allow_nonfinite,
+        )
+
+    return decorate
+
+
+def _signature(
+    who: str, function: Callable[..., Any]
+) -> tuple[tuple[str, ...], tuple[Parameter, ...]]:
+    try:
+        hints = get_type_hints(function, include_extras=True)
+    except NameError as error:
+        raise AnalysisError(f"analysis {who!r}: {error} in its signature; import it") from error
+    needs, parameters = [], []
+    for name, given in inspect.signature(function).parameters.items():
+        if given.kind is inspect.Parameter.KEYWORD_ONLY:
+            parameters.append(_parameter(who, name, hints.get(name), given.default))
+        elif name not in INPUTS or hints.get(name) is not INPUTS[name][0]:
+            known = "; ".join(f"{n}: {kind.__name__} ({doc})" for n, (kind, doc) in INPUTS.items())
+            raise AnalysisError(
+                f"analysis {who!r}: input {name!r} is unknown or of another type; known inputs "
+                f"are {known}; parameters go after the *"
+            )
+        else:
+            needs.append(name)
+    if not needs:
+        raise AnalysisError(f"analysis {who!r} needs no input; put one of {list(INPUTS)} first")
+    if hints.get("return") is not Result:
+        raise AnalysisError(f"analysis {who!r} must be annotated to return Result")
+    return tuple(needs), tuple(parameters)
+
+
+def _parameter(who: str, name: str, hint: Any, default: Any) -> Parameter:
+    text = ""
+    if get_origin(hint) is Annotated:
+        hint, *notes = get_args(hint)
+        text = next((n for n in notes if isinstance(n, str)), "")
+    optional = False
+    if get_origin(hint) in (Union, types.UnionType):
+        kinds = [k for k in get_args(hint) if k is not types.NoneType]
+        optional, hint = True, kinds[0] if len(kinds) == 1 else None
+    choices = get_args(hint) if get_origin(hint) is Literal else ()
+    kind = type(choices[0]) if choices else hint
+    if kind not in PARAMETER_TYPES or not text or default is inspect.Parameter.empty:
+        raise AnalysisError(
+            f'analysis {who!r}: write parameter {name!r} as `{name}: Annotated[int, "help"] = '
+            f"default`, with int, float, str, bool or Literal[…], `| None` where it may be left out"
+        )
+    found = Parameter(name, kind, choices, optional, default, text)
+    try:
+        found.check(who, default)
+    except InputError as error:
+        raise AnalysisError(f"the default does not fit: {error}") from error
+    return found

@@ -1,0 +1,269 @@
+"""What differs between databases: opening, bulk writing, reading bytes, reading only."""
+
+import shutil
+import sqlite3
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, final
+
+import sqlalchemy as sa
+from sqlalchemy.engine import URL, Connection, Engine, make_url
+
+from ..core import ReadOnlyError, StoreError
+
+PAGE_SIZE = 16384  # with auto_vacuum's pointer map: single rows of a BLOB in 0.4 ms
+BUSY_SECONDS = 30
+MMAP_BYTES = 1 << 40
+
+
+class Backend(ABC):
+    """One kind of database."""
+
+    def __init__(self, url: URL):
+        self.url = url
+
+    @property
+    def name(self) -> str:
+        """The URL without a password."""
+        return self.url.render_as_string(hide_password=True)
+
+    @abstractmethod
+    def engine(self) -> Engine:
+        """Make the engine; nothing is opened yet."""
+
+    @abstractmethod
+    def exists(self) -> bool:
+        """Whether there is a database to open."""
+
+    @abstractmethod
+    def insert(
+        self, connection: Connection, table: str, columns: Sequence[str], rows: Iterable[Any]
+    ) -> None:
+        """Write many rows (tuples) in the fastest way the database has."""
+
+    @abstractmethod
+    def blobs(
+        self, connection: Connection, parts: Sequence[tuple[int, int, int]]
+    ) -> Iterator[bytes]:
+        """Yield bytes [start, stop) of the data of chunks: parts are (chunk id, start, stop)."""
+
+    @abstractmethod
+    def select(self, statement: str, limit: int | None) -> tuple[list[str], list[tuple[Any, ...]]]:
+        """Run one statement that the database itself allows only to read."""
+
+    def free_bytes(self) -> int | None:
+        """Free space where the data goes, if it can be known."""
+        return None
+
+    def write_options(self) -> dict[str, Any]:
+        """Execution options of a transaction that writes."""
+        return {}
+
+
+@final
+class SQLite(Backend):
+    """A file, opened with write-ahead log, one writer at a time, many readers."""
+
+    @property
+    def path(self) -> Path:
+        """The database file."""
+        return Path(self.url.database or "")
+
+    def exists(self) -> bool:
+        """See `Backend.exists`."""
+        return self.path.is_file() and self.path.stat().st_size > 0
+
+    def engine(self) -> Engine:
+        """See `Backend.engine`."""
+        engine = sa.create_engine(self.url, connect_args={"timeout": BUSY_SECONDS})
+
+        @sa.event.listens_for(engine, "connect")
+        def connect(connection: Any, _record: Any) -> None:
+            connection.isolation_level = None  # SQLAlchemy begins, so that BEGIN IMMEDIATE can be
+            for pragma in (
+                f"page_size={PAGE_SIZE}",
+                "auto_vacuum=2",
+                "journal_mode=WAL",
+                "synchronous=NORMAL",
+                f"mmap_size={MMAP_BYTES}",
+                "foreign_keys=ON",
+            ):
+                connection.execute(f"PRAGMA {pragma}")
+
+        @sa.event.listens_for(engine, "begin")
+        def begin(connection: Connection) -> None:
+            mode = connection.get_execution_options().get("sqlite_begin", "BEGIN")
+            connection.exec_driver_sql(mode)
+
+        return engine
+
+    def write_options(self) -> dict[str, Any]:
+        """Take the write lock at once: a reader that upgrades later could only fail."""
+        return {"sqlite_begin": "BEGIN IMMEDIATE"}
+
+    def insert(
+        self, connection: Connection, table: str, columns: Sequence[str], rows: Iterable[Any]
+    ) -> None:
+        """See `Backend.insert`."""
+        names, marks = ", ".join(f'"{c}"' for c in columns), ", ".join("?" * len(columns))
+        cursor = connection.connection.driver_connection.cursor()  # type: ignore[union-attr]
+        cursor.executemany(f'INSERT INTO "{table}" ({names}) VALUES ({marks})', rows)
+
+    def blobs(
+        self, connection: Connection, parts: Sequence[tuple[int, int, int]]
+    ) -> Iterator[bytes]:
+        """See `Backend.blobs`."""
+        driver: Any = connection.connection.driver_connection
+        for chunk, start, stop in parts:
+            with driver.blobopen("chunk_data", "data", chunk, readonly=True) as blob:
+                blob.seek(start)
+                yield blob.read(stop - start)
+
+    def select(self, statement: str, limit: int | None) -> tuple[list[str], list[tuple[Any, ...]]]:
+        """See `Backend.select`; the file is opened read-only, and nothing can be attached."""
+        uri = f"{self.path.resolve().as_uri()}?mode=ro"
+        connection = sqlite3.connect(uri, uri=True, timeout=BUSY_SECONDS)
+        denied = {sqlite3.SQLITE_ATTACH, sqlite3.SQLITE_DETACH}
+        connection.set_authorizer(
+            lambda action, *_: sqlite3.SQLITE_DENY if action in denied else sqlite3.SQLITE_OK
+        )
+        try:
+            cursor = connection.execute(statement)
+            if cursor.description is None:
+                raise ReadOnlyError("`actlas sql` takes a statement that gives rows: SELECT …")
+            return [d[0] for d in cursor.description], _fetch(cursor, limit)
+        except sqlite3.Error as error:
+            raise _sql_error(
+                error, "readonly" in str(error) or "not authorized" in str(error)
+            ) from error
+        finally:
+            connection.close()
+
+    def free_bytes(self) -> int | None:
+        """See `Backend.free_bytes`."""
+        folder = self.path.resolve().parent
+        return shutil.disk_usage(folder).free if folder.is_dir() else None
+
+
+@final
+class PostgreSQL(Backend):
+    """A server that many write to: binary COPY in, binary cursors out."""
+
+    def exists(self) -> bool:
+        """See `Backend.exists`: a database that answers."""
+        return True
+
+    def engine(self) -> Engine:
+        """See `Backend.engine`."""
+        return sa.create_engine(self.url, pool_pre_ping=True)
+
+    def insert(
+        self, connection: Connection, table: str, columns: Sequence[str], rows: Iterable[Any]
+    ) -> None:
+        """See `Backend.insert`."""
+        driver: Any = connection.connection.driver_connection
+        types = _column_types(connection, table)
+        names = ", ".join(f'"{c}"' for c in columns)
+        with (
+            driver.cursor() as cursor,
+            cursor.copy(f'COPY "{table}" ({names}) FROM STDIN (FORMAT BINARY)') as copy,
+        ):
+            copy.set_types([types[c] for c in columns])
+            for row in rows:
+                copy.write_row(row)
+
+    def blobs(
+        self, connection: Connection, parts: Sequence[tuple[int, int, int]]
+    ) -> Iterator[bytes]:
+        """See `Backend.blobs`; substr of an external value reads only its part."""
+        driver: Any = connection.connection.driver_connection
+        with driver.cursor(binary=True) as cursor:
+            for chunk, start, stop in parts:
+                cursor.execute(
+                    "SELECT substr(data, %s, %s) FROM chunk_data WHERE chunk_id = %s",
+                    (start + 1, stop - start, chunk),
+                )
+                yield cursor.fetchone()[0]
+
+    def select(self, statement: str, limit: int | None) -> tuple[list[str], list[tuple[Any, ...]]]:
+        """See `Backend.select`; the transaction is read-only, and takes one statement only."""
+        import psycopg
+
+        url = self.url.set(drivername="postgresql").render_as_string(hide_password=False)
+        with psycopg.connect(url, options="-c default_transaction_read_only=on") as connection:
+            try:
+                # The extended protocol (binary results) refuses a second statement.
+                cursor = connection.cursor(binary=True).execute(statement.encode())
+                if cursor.description is None:
+                    raise ReadOnlyError("`actlas sql` takes a statement that gives rows: SELECT …")
+                return [d.name for d in cursor.description], _fetch(cursor, limit)
+            except psycopg.Error as error:
+                read_only = isinstance(error, psycopg.errors.ReadOnlySqlTransaction)
+                raise _sql_error(error, read_only) from error
+
+
+def _fetch(cursor: Any, limit: int | None) -> list[tuple[Any, ...]]:
+    return [tuple(row) for row in (cursor.fetchall() if limit is None else cursor.fetchmany(limit))]
+
+
+def _sql_error(error: Exception, writes: bool) -> StoreError:
+    said = " ".join(str(error).split())
+    if writes:
+        return ReadOnlyError(f"the statement writes ({said}); `actlas sql` only reads")
+    return StoreError(f"SQL: {said}; `actlas store info` lists the tables")
+
+
+def _column_types(connection: Connection, table: str) -> dict[str, str]:
+    query = sa.text(
+        "SELECT column_name, udt_name FROM information_schema.columns "
+        "WHERE table_name = :table AND table_schema = current_schema()"
+    )
+    return {str(name): str(kind) for name, kind in connection.execute(query, {"table": table})}
+
+
+def backend_for(url: str) -> Backend:
+    """Return the backend of a store URL; StoreError names the extra of a missing driver."""
+    try:
+        parsed = make_url(url)
+    except sa.exc.ArgumentError as error:
+        raise StoreError(
+            f"{url!r} is no store URL; use sqlite:///FILE or postgresql+psycopg://USER@HOST/DB"
+        ) from error
+    kind = parsed.get_backend_name()
+    if kind == "sqlite":
+        if not parsed.database or parsed.database == ":memory:":
+            raise StoreError("a SQLite store is a file; use sqlite:///FILE")
+        return SQLite(parsed)
+    if kind == "postgresql":
+        try:
+            import psycopg  # noqa: F401
+        except ImportError as error:
+            raise StoreError("PostgreSQL needs psycopg; pip install 'actlas[postgres]'") from error
+        return PostgreSQL(parsed.set(drivername="postgresql+psycopg"))
+    raise StoreError(
+        f"no store on {kind!r}; use sqlite:///FILE or postgresql+psycopg://USER@HOST/DB"
+    )
+
+
+@contextmanager
+def translated(backend: Backend) -> Iterator[None]:
+    """Turn database errors into StoreError."""
+    try:
+        yield
+    except sa.exc.DatabaseError as error:
+        said = " ".join(str(error.orig or error).split())
+        hint = {
+            "is locked": "another process is writing; wait for it, or use PostgreSQL for many writers",
+            "not a database": "the file is no SQLite database; name another",
+            "malformed": "the file is damaged; restore it from a backup",
+            "disk is full": "free space and run the same command again: it goes on where it stopped",
+            "disk I/O": "check the disk, then run the same command again",
+            "unable to open": "check the folder exists and can be written",
+            "connection": "check that the server runs and the URL is right",
+        }
+        advice = next((h for sign, h in hint.items() if sign in said), None)
+        if advice is None:  # a statement of ours that is wrong: a bug, so show it as one
+            raise
+        raise StoreError(f"{backend.name}: {said}; {advice}") from error

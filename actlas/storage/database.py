@@ -1,0 +1,164 @@
+"""The open store: sessions, and looking records up by what users call them."""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any, TypeVar, final
+
+import sqlalchemy as sa
+from sqlalchemy.orm import Session
+
+from ..core import InputError, StoreError, listing
+from . import schema
+from .backends import Backend, SQLite, backend_for, translated
+from .tables import Base, Dataset, Extraction, Model, Run
+
+Record = TypeVar("Record", bound=Base)
+NOUNS: dict[str, type[Base]] = {
+    "models": Model,
+    "datasets": Dataset,
+    "extractions": Extraction,
+    "runs": Run,
+}
+
+
+@final
+class Database:
+    """A store of the right schema. Records it returns are detached: plain values to read."""
+
+    def __init__(self, backend: Backend):
+        self.backend = backend
+        self.engine = backend.engine()
+
+    @classmethod
+    def open(cls, url: str, *, create: bool = True) -> "Database":
+        """Open a store, making it where it is missing and `create` is set.
+
+        Raises StoreError where it cannot be opened, SchemaError where it is older or newer.
+        """
+        backend = backend_for(url)
+        if not backend.exists() and not create:
+            raise StoreError(f"no store at {backend.name}; make one with `actlas store init`")
+        if isinstance(backend, SQLite) and not backend.path.resolve().parent.is_dir():
+            folder = backend.path.resolve().parent
+            raise StoreError(f"no folder {folder} for the store; mkdir -p '{folder}'")
+        database = cls(backend)
+        with translated(backend), database.engine.connect() as connection:
+            empty = create and schema.current_version(connection) is None
+        if empty:
+            database.upgrade()
+        with translated(backend), database.engine.connect() as connection:
+            schema.check(connection, backend.name)
+        return database
+
+    @classmethod
+    def upgrade_at(cls, url: str) -> str:
+        """Bring the store at `url` to this actlas's schema and return its version."""
+        backend = backend_for(url)
+        if not backend.exists():
+            raise StoreError(f"no store at {backend.name}; make one with `actlas store init`")
+        cls(backend).upgrade()
+        return schema.HEAD
+
+    def upgrade(self) -> None:
+        """Create the schema, or run the migrations that are missing."""
+        begin = self.engine.execution_options(**self.backend.write_options()).begin
+        with translated(self.backend), begin() as connection:
+            schema.upgrade(connection)
+
+    def close(self) -> None:
+        """Close all connections."""
+        self.engine.dispose()
+
+    @contextmanager
+    def read(self) -> Iterator[Session]:
+        """A session that sees one consistent state."""
+        with translated(self.backend), Session(self.engine, expire_on_commit=False) as session:
+            yield session
+
+    @contextmanager
+    def write(self) -> Iterator[Session]:
+        """A session that is committed at the end, or rolled back whole on any error."""
+        engine = self.engine.execution_options(**self.backend.write_options())
+        with (
+            translated(self.backend),
+            Session(engine, expire_on_commit=False) as session,
+            session.begin(),
+        ):
+            yield session
+
+    def records(self, noun: str) -> Sequence[Any]:
+        """All records of models, datasets, extractions or runs, oldest first."""
+        kind: Any = NOUNS[noun]
+        with self.read() as session:
+            return session.scalars(sa.select(kind).order_by(kind.id)).all()
+
+    def find(self, kind: type[Record], ident: int | str) -> Record:
+        """Return a record by id, or the newest of a name or spec; InputError lists what there is."""
+        noun = next(n for n, k in NOUNS.items() if k is kind)
+        name = {"models": "spec", "datasets": "name"}.get(noun)
+        table: Any = kind
+        with self.read() as session:
+            found: Record | None = None
+            if str(ident).isdigit():
+                found = session.get(kind, int(ident))
+            elif name is not None:
+                matches = sa.select(kind).where(getattr(table, name) == ident)
+                found = session.scalars(matches.order_by(table.id.desc())).first()
+            if found is not None:
+                return found
+            known = session.scalars(sa.select(getattr(table, name or "id")).order_by(table.id)).all()
+        raise InputError(
+            f"no {noun.removesuffix('s')} {ident!r}; there is {listing([str(k) for k in known])}"
+            f" (`actlas {noun} list`)"
+        )
+
+    def remove(self, kind: type[Record], ident: int) -> None:
+        """Delete a record and what hangs on it; the freed pages go back to the file system.
+
+        Raises InputError while extractions use a model or data set.
+        """
+        if kind in (Model, Dataset):
+            column = Extraction.model_id if kind is Model else Extraction.dataset_id
+            with self.read() as session:
+                users = session.scalars(sa.select(Extraction.id).where(column == ident)).all()
+            if users:
+                raise InputError(
+                    f"extractions {listing([str(u) for u in users])} use it; remove them first "
+                    f"with `actlas extractions rm`"
+                )
+        with self.write() as session:
+            self._drop_results(session, kind, ident)
+            session.delete(session.get_one(kind, ident))
+        self._shrink()
+
+    def _drop_results(self, session: Session, kind: type[Base], ident: int) -> None:
+        from .results import delete_rows
+
+        if kind is Run:
+            delete_rows(session, [ident])
+        elif kind is Extraction:
+            runs = session.scalars(sa.select(Run.id).where(Run.extraction_id == ident)).all()
+            delete_rows(session, runs)
+
+    def _shrink(self) -> None:
+        if isinstance(self.backend, SQLite):
+            with translated(self.backend), self.engine.connect() as connection:
+                driver: Any = connection.connection.driver_connection
+                connection.rollback()
+                driver.execute("PRAGMA incremental_vacuum").fetchall()
+
+    def select(
+        self, statement: str, limit: int | None = None
+    ) -> tuple[list[str], list[tuple[Any, ...]]]:
+        """Run a statement that reads; ReadOnlyError from the database where it writes."""
+        return self.backend.select(statement, limit)
+
+    def sizes(self) -> dict[str, int]:
+        """Number of rows of every table, result tables included."""
+        with self.read() as session:
+            names = sorted(sa.inspect(session.connection()).get_table_names())
+            return {
+                name: session.scalar(sa.select(sa.func.count()).select_from(sa.table(name))) or 0
+                for name in names
+                if name != schema.VERSION_TABLE
+            }

@@ -1,0 +1,186 @@
+"""Runs and their results: real SQL tables, one per analysis and table."""
+
+import operator
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import sqlalchemy as sa
+from sqlalchemy.orm import Session
+
+from ..core import (
+    AnalysisError,
+    CorruptError,
+    Result,
+    ResultTable,
+    StoreError,
+    TableSpec,
+    column_array,
+)
+from .chunks import checksum
+from .database import Database
+from .tables import Array, Base, Run
+from .tables import ResultTable as Catalog
+
+SQL_TYPES: dict[str, Any] = {
+    "int": sa.BigInteger, "float": sa.Double, "str": sa.Text, "bool": sa.Boolean
+}  # fmt: skip
+
+
+def sql_name(analysis: str, table: str) -> str:
+    """Name of the SQL table: analysis spectrum, table summary → spectrum_summary."""
+    return f"{analysis}_{table}"
+
+
+def done_run(database: Database, key: str) -> Run | None:
+    """Return the finished run of a key, if there is one."""
+    with database.read() as session:
+        return session.scalar(sa.select(Run).where(Run.key == key, Run.status == "done"))
+
+
+def save_failure(database: Database, run: Run) -> Run:
+    """Record a failed run."""
+    with database.write() as session:
+        session.add(run)
+        return run
+
+
+def save_run(database: Database, run: Run, specs: Mapping[str, TableSpec], result: Result) -> Run:
+    """Commit a run with its tables and arrays; it replaces a finished run of the same key."""
+    with database.write() as session:
+        old = session.scalar(sa.select(Run).where(Run.key == run.key, Run.status == "done"))
+        if old is not None:
+            delete_rows(session, [old.id])
+            session.delete(old)
+            session.flush()
+        session.add(run)
+        session.flush()
+        for name, spec in specs.items():
+            _ensure_table(session, run.analysis, spec)
+            _write_table(database, session, run, spec, result.tables[name])
+        for name, array in result.arrays.items():
+            session.add(_stored_array(run.id, name, array))
+        return run
+
+
+def _stored_array(run_id: int, name: str, array: Any) -> Array:
+    values = np.ascontiguousarray(array)
+    data = values.tobytes()
+    return Array(
+        run_id=run_id, name=name, shape=list(values.shape), dtype=str(values.dtype),
+        checksum=checksum(data), data=data,
+    )  # fmt: skip
+
+
+def _table(name: str, spec: TableSpec) -> sa.Table:
+    return sa.Table(
+        name,
+        sa.MetaData(),
+        sa.Column("run_id", sa.BigInteger, primary_key=True, autoincrement=False),
+        sa.Column("item", sa.BigInteger, primary_key=True, autoincrement=False),
+        *(sa.Column(c.name, SQL_TYPES[c.kind], nullable=True) for c in spec.columns),
+    )
+
+
+def _described(spec: TableSpec) -> list[dict[str, Any]]:
+    return [{"name": c.name, "kind": c.kind, "doc": c.doc} for c in spec.columns]
+
+
+def _ensure_table(session: Session, analysis: str, spec: TableSpec) -> None:
+    """Create the result table, or add the columns that a newer version declares."""
+    name = sql_name(analysis, spec.name)
+    if name in Base.metadata.tables:
+        raise AnalysisError(f"analysis {analysis!r}: table {name!r} is the store's own; rename it")
+    known = session.get(Catalog, name)
+    if known is None:
+        _table(name, spec).create(session.connection())
+        session.add(
+            Catalog(sql_name=name, analysis=analysis, name=spec.name, columns=_described(spec))
+        )
+        session.flush()
+        return
+    if (known.analysis, known.name) != (analysis, spec.name):
+        raise AnalysisError(
+            f"analysis {analysis!r}, table {spec.name!r}: the SQL name {name!r} is taken by "
+            f"{known.analysis!r}, table {known.name!r}; rename one"
+        )
+    _add_columns(session, name, spec, known)
+
+
+def _add_columns(session: Session, name: str, spec: TableSpec, known: Catalog) -> None:
+    kinds = {c["name"]: c["kind"] for c in known.columns}
+    for column in spec.columns:
+        if kinds.get(column.name, column.kind) != column.kind:
+            raise AnalysisError(
+                f"table {name!r}: column {column.name!r} is stored as {kinds[column.name]}, now "
+                f"declared {column.kind}; give the column a new name"
+            )
+        if column.name not in kinds:
+            connection = session.connection()
+            kind = SQL_TYPES[column.kind]().compile(connection.dialect)
+            connection.exec_driver_sql(f'ALTER TABLE "{name}" ADD COLUMN "{column.name}" {kind}')
+    new = [c for c in _described(spec) if c["name"] not in kinds]
+    if new:
+        known.columns = [*known.columns, *new]
+
+
+def _write_table(
+    database: Database, session: Session, run: Run, spec: TableSpec, table: ResultTable
+) -> None:
+    names = [c.name for c in spec.columns]
+    columns = [_nulls(table[n]) for n in names]
+    rows = ((run.id, item, *values) for item, values in enumerate(zip(*columns, strict=True)))
+    sql = sql_name(run.analysis, spec.name)
+    database.backend.insert(session.connection(), sql, ["run_id", "item", *names], rows)
+
+
+def _nulls(column: Any) -> list[Any]:
+    return [None if value != value else value for value in column.tolist()]
+
+
+def delete_rows(session: Session, runs: Sequence[int]) -> None:
+    """Delete the result rows of runs from every result table."""
+    for name in session.scalars(sa.select(Catalog.sql_name)).all():
+        table = sa.table(name, sa.column("run_id"))
+        session.execute(sa.delete(table).where(table.c.run_id.in_(runs)))
+
+
+@dataclass(frozen=True)
+class StoredResult:
+    """Tables and arrays of a run as read back."""
+
+    tables: dict[str, ResultTable]
+    arrays: dict[str, Any]
+
+
+def read_result(database: Database, run: Run) -> StoredResult:
+    """Read the tables and arrays of a run; StoreError where it failed."""
+    if run.status != "done":
+        raise StoreError(f"run {run.id} failed: {run.error}")
+    with database.read() as session:
+        catalog = session.scalars(sa.select(Catalog).where(Catalog.analysis == run.analysis)).all()
+        tables = {entry.name: _read_table(session, entry, run.id) for entry in catalog}
+        arrays = session.scalars(sa.select(Array).where(Array.run_id == run.id)).all()
+    return StoredResult(tables, {array.name: _read_array(array) for array in arrays})
+
+
+def _read_table(session: Session, entry: Catalog, run_id: int) -> ResultTable:
+    names = [c["name"] for c in entry.columns]
+    kinds = {c["name"]: c["kind"] for c in entry.columns}
+    named = {n: sa.column(n, SQL_TYPES[kinds[n]]) for n in names}
+    run, item = sa.column("run_id"), sa.column("item")
+    table = sa.table(entry.sql_name, run, item, *named.values())
+    statement = sa.select(*named.values()).select_from(table).where(run == run_id).order_by(item)
+    rows = session.execute(statement).all()
+    columns = {
+        n: column_array(kinds[n], list(map(operator.itemgetter(i), rows)))
+        for i, n in enumerate(names)
+    }
+    return ResultTable(entry.name, columns)
+
+
+def _read_array(array: Array) -> Any:
+    if checksum(array.data) != array.checksum:
+        raise CorruptError(f"array {array.name!r} of run {array.run_id} does not match its checksum")
+    return np.frombuffer(array.data, array.dtype).reshape(array.shape)

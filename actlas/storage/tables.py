@@ -1,0 +1,246 @@
+"""The tables of the store. What is stored as bytes is a chunk of rows, never a single value."""
+
+from datetime import UTC, datetime
+from typing import Any
+
+from sqlalchemy import (
+    JSON,
+    BigInteger,
+    Boolean,
+    Double,
+    ForeignKey,
+    Index,
+    Integer,
+    LargeBinary,
+    String,
+    Text,
+    UniqueConstraint,
+    text,
+)
+from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
+
+BigId = BigInteger().with_variant(Integer, "sqlite")  # only INTEGER is SQLite's row id
+
+
+def now() -> str:
+    """The time as ISO 8601 in UTC, to the second."""
+    return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+class Base(DeclarativeBase):
+    """Base of the stored tables."""
+
+    type_annotation_map = {  # noqa: RUF012 - SQLAlchemy reads it as a class attribute
+        dict[str, Any]: JSON,
+        list[Any]: JSON,
+        str: Text,
+        float: Double,
+        int: BigInteger,
+        bool: Boolean,
+        bytes: LargeBinary,
+    }
+
+
+class Model(Base):
+    """A loaded network, known by the digest of its weights, configuration and tokenizer."""
+
+    __tablename__ = "models"
+    id: Mapped[int] = mapped_column(BigId, primary_key=True)
+    spec: Mapped[str]
+    digest: Mapped[str] = mapped_column(String(32), unique=True)
+    architecture: Mapped[str]
+    parameters: Mapped[int]
+    max_length: Mapped[int]
+    config: Mapped[dict[str, Any]]
+    created: Mapped[str] = mapped_column(default=now)
+
+
+class Dataset(Base):
+    """Ordered samples, known by the digest of their texts and given words."""
+
+    __tablename__ = "datasets"
+    id: Mapped[int] = mapped_column(BigId, primary_key=True)
+    name: Mapped[str]
+    digest: Mapped[str] = mapped_column(String(32), unique=True)
+    samples: Mapped[int]
+    skipped: Mapped[int] = mapped_column(default=0)
+    created: Mapped[str] = mapped_column(default=now)
+
+
+class Sample(Base):
+    """One text of a data set."""
+
+    __tablename__ = "samples"
+    dataset_id: Mapped[int] = mapped_column(
+        ForeignKey("datasets.id", ondelete="CASCADE"), primary_key=True
+    )
+    sample: Mapped[int] = mapped_column(primary_key=True)
+    text: Mapped[str]
+    __table_args__ = {"sqlite_with_rowid": False}  # noqa: RUF012
+
+
+class LabelSet(Base):
+    """Labels of one kind over a data set; level is sample or word."""
+
+    __tablename__ = "label_sets"
+    id: Mapped[int] = mapped_column(BigId, primary_key=True)
+    dataset_id: Mapped[int] = mapped_column(ForeignKey("datasets.id", ondelete="CASCADE"))
+    name: Mapped[str]
+    level: Mapped[str]
+    digest: Mapped[str] = mapped_column(String(32))
+    __table_args__ = (UniqueConstraint("dataset_id", "name"),)
+
+
+class Label(Base):
+    """One label of a sample, or of the word at a character span of it."""
+
+    __tablename__ = "labels"
+    id: Mapped[int] = mapped_column(BigId, primary_key=True)
+    label_set_id: Mapped[int] = mapped_column(ForeignKey("label_sets.id", ondelete="CASCADE"))
+    sample: Mapped[int]
+    char_start: Mapped[int | None]
+    char_end: Mapped[int | None]
+    value: Mapped[str]
+    __table_args__ = (Index("ix_labels_place", "label_set_id", "sample"),)
+
+
+class Extraction(Base):
+    """One model over one data set with one pooling and storage dtype.
+
+    rows and truncated are null until one pass over the data set is complete.
+    """
+
+    __tablename__ = "extractions"
+    id: Mapped[int] = mapped_column(BigId, primary_key=True)
+    key: Mapped[str] = mapped_column(String(32), unique=True)
+    model_id: Mapped[int] = mapped_column(ForeignKey("models.id"), index=True)
+    dataset_id: Mapped[int] = mapped_column(ForeignKey("datasets.id"), index=True)
+    pooling: Mapped[str]
+    dtype: Mapped[str]
+    options: Mapped[dict[str, Any]]
+    rows: Mapped[int | None]
+    truncated: Mapped[int | None]
+    versions: Mapped[dict[str, Any]]
+    device: Mapped[str]
+    created: Mapped[str] = mapped_column(default=now)
+    seconds: Mapped[float] = mapped_column(default=0.0)
+
+
+class Activation(Base):
+    """The matrix of an extraction at a site; complete when samples_done is all of them.
+
+    nonfinite: rows with NaN or infinity as stored; overflow: those that were finite before
+    the cast to the storage dtype.
+    """
+
+    __tablename__ = "activations"
+    id: Mapped[int] = mapped_column(BigId, primary_key=True)
+    extraction_id: Mapped[int] = mapped_column(ForeignKey("extractions.id", ondelete="CASCADE"))
+    site: Mapped[str]
+    depth: Mapped[int]
+    width: Mapped[int]
+    rows_done: Mapped[int] = mapped_column(default=0)
+    samples_done: Mapped[int] = mapped_column(default=0)
+    complete: Mapped[bool] = mapped_column(default=False)
+    nonfinite: Mapped[int] = mapped_column(default=0)
+    overflow: Mapped[int] = mapped_column(default=0)
+    __table_args__ = (UniqueConstraint("extraction_id", "site"),)
+
+
+class Chunk(Base):
+    """Consecutive rows of one site; checksum is the xxh3-64 of the bytes."""
+
+    __tablename__ = "chunks"
+    id: Mapped[int] = mapped_column(BigId, primary_key=True)
+    activation_id: Mapped[int] = mapped_column(ForeignKey("activations.id", ondelete="CASCADE"))
+    first_row: Mapped[int]
+    rows: Mapped[int]
+    dtype: Mapped[str]
+    codec: Mapped[str]
+    checksum: Mapped[str] = mapped_column(String(16))
+    __table_args__ = (UniqueConstraint("activation_id", "first_row"),)
+
+
+class ChunkData(Base):
+    """The bytes of a chunk, apart from its description so that metadata pages stay together."""
+
+    __tablename__ = "chunk_data"
+    chunk_id: Mapped[int] = mapped_column(
+        BigId, ForeignKey("chunks.id", ondelete="CASCADE"), primary_key=True, autoincrement=False
+    )
+    data: Mapped[bytes]
+
+
+class Row(Base):
+    """Where one row of an extraction comes from; spans are characters of the sample's text."""
+
+    __tablename__ = "rows"
+    extraction_id: Mapped[int] = mapped_column(
+        ForeignKey("extractions.id", ondelete="CASCADE"), primary_key=True
+    )
+    row: Mapped[int] = mapped_column(primary_key=True)
+    sample: Mapped[int]
+    position: Mapped[int | None]
+    token: Mapped[str | None]
+    token_id: Mapped[int | None]
+    char_start: Mapped[int | None]
+    char_end: Mapped[int | None]
+    special: Mapped[bool]
+    __table_args__ = {"sqlite_with_rowid": False}  # noqa: RUF012
+
+
+class Run(Base):
+    """One analysis with one set of parameters on stated inputs; status is done or failed."""
+
+    __tablename__ = "runs"
+    id: Mapped[int] = mapped_column(BigId, primary_key=True)
+    key: Mapped[str] = mapped_column(String(32))
+    analysis: Mapped[str]
+    version: Mapped[int]
+    parameters: Mapped[dict[str, Any]]
+    inputs: Mapped[dict[str, Any]]
+    extraction_id: Mapped[int] = mapped_column(
+        ForeignKey("extractions.id", ondelete="CASCADE"), index=True
+    )
+    site: Mapped[str | None]
+    labels: Mapped[str | None]
+    status: Mapped[str]
+    error: Mapped[str | None]
+    warnings: Mapped[list[Any]]
+    seed: Mapped[int]
+    versions: Mapped[dict[str, Any]]
+    host: Mapped[str]
+    device: Mapped[str]
+    started: Mapped[str]
+    seconds: Mapped[float]
+    __table_args__ = (
+        Index(
+            "ix_runs_done",
+            "key",
+            unique=True,
+            sqlite_where=text("status = 'done'"),
+            postgresql_where=text("status = 'done'"),
+        ),
+    )
+
+
+class Array(Base):
+    """A named array of a run, in C order; checksum is the xxh3-64 of the bytes."""
+
+    __tablename__ = "arrays"
+    run_id: Mapped[int] = mapped_column(ForeignKey("runs.id", ondelete="CASCADE"), primary_key=True)
+    name: Mapped[str] = mapped_column(primary_key=True)
+    shape: Mapped[list[Any]]
+    dtype: Mapped[str]
+    checksum: Mapped[str] = mapped_column(String(16))
+    data: Mapped[bytes]
+
+
+class ResultTable(Base):
+    """Which SQL table holds which table of which analysis."""
+
+    __tablename__ = "result_tables"
+    sql_name: Mapped[str] = mapped_column(primary_key=True)
+    analysis: Mapped[str]
+    name: Mapped[str]
+    columns: Mapped[list[Any]]
