@@ -1,18 +1,39 @@
 """The operations of the platform, over core, registry and storage."""
 
+from ..storage import HEAD
+from .demo import run_demo
+from .doctor import doctor
 from .extracting import Work
 from .handles import StoredExtraction, StoredRun
-from .store import DEFAULT_STORE, Store, extract, get, open, run, store_url
+from .records import consequence, listed, remove, shown
+from .report import write_report
+from .store import DEFAULT_STORE, Store, extract, get, open, run, store_url, upgrade
+from .tables import described, find, headlines, plugin_list, run_records, tables_of
 
 __all__ = [
     "DEFAULT_STORE",
+    "HEAD",
     "Store",
     "StoredExtraction",
     "StoredRun",
     "Work",
+    "consequence",
+    "described",
+    "doctor",
     "extract",
+    "find",
     "get",
+    "headlines",
+    "listed",
     "open",
+    "plugin_list",
+    "remove",
     "run",
+    "run_demo",
+    "run_records",
+    "shown",
     "store_url",
+    "tables_of",
+    "upgrade",
+    "write_report",
 ]

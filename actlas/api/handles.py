@@ -87,7 +87,9 @@ class StoredExtraction:
         found = []
         for a in self.sites:
             if a.nonfinite:
-                over = f", {a.overflow:,} of them overflow in {self.record.dtype}" * bool(a.overflow)
+                over = f", {a.overflow:,} of them overflow in {self.record.dtype}" * bool(
+                    a.overflow
+                )
                 advice = "; extract with --dtype float32" * bool(a.overflow)
                 found.append(f"{a.site}: {a.nonfinite:,} rows hold NaN or infinity{over}{advice}")
         if self.record.truncated:

@@ -40,7 +40,10 @@ class Store:
         return self
 
     def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        tb: TracebackType | None,
     ) -> None:
         self.close()
 
@@ -133,9 +136,7 @@ class Store:
             parameters.setdefault("seed", seed)
         request = running.Request(
             known,
-            extraction
-            if isinstance(extraction, StoredExtraction)
-            else self.extraction(extraction),
+            extraction if isinstance(extraction, StoredExtraction) else self.extraction(extraction),
             known.settings(parameters),
             sites,
             labels,
@@ -186,7 +187,15 @@ def open(url: str | None = None, *, create: bool = True) -> Store:
     return Store(Database.open(store_url(url), create=create))
 
 
-def extract(model: str | LoadedModel, dataset: str | Path | Dataset, **options: Any) -> StoredExtraction:
+def upgrade(url: str | None = None) -> dict[str, str]:
+    """Bring a store to this actlas's schema and say where it stands."""
+    chosen = store_url(url)
+    return {"store": chosen, "schema": Database.upgrade_at(chosen)}
+
+
+def extract(
+    model: str | LoadedModel, dataset: str | Path | Dataset, **options: Any
+) -> StoredExtraction:
     """Extract into the default store; see `Store.extract`."""
     return open().extract(model, dataset, **options)
 

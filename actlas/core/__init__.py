@@ -20,7 +20,7 @@ from .errors import (
 )
 from .extraction import STORAGE_DTYPES, Estimate, ExtractOptions, Extractor, Window
 from .labels import Labels
-from .models import LoadedModel, Weights, array_bytes, load_model
+from .models import LoadedModel, Weights, array_bytes, describe_sites, load_model
 from .readers import read_dataset
 from .results import (
     Column,
@@ -79,6 +79,7 @@ __all__ = [
     "checked_tables",
     "column_array",
     "count",
+    "describe_sites",
     "digest",
     "human_bytes",
     "human_seconds",

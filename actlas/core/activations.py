@@ -13,7 +13,7 @@ from .errors import InputError
 from .rows import Rows
 
 if TYPE_CHECKING:
-    import torch
+    from torch import Tensor
 
 CHUNK_ROWS = 4096
 
@@ -173,7 +173,7 @@ class Activations:
         """Return the same matrix, iterated in chunks of `chunk_rows`."""
         return replace(self, chunk_rows=chunk_rows)
 
-    def torch(self, device: str | None = None) -> "torch.Tensor":
+    def torch(self, device: str | None = None) -> "Tensor":
         """Return the whole matrix as a float32 tensor on `device` (default: the run's)."""
         import torch
 
@@ -181,7 +181,7 @@ class Activations:
 
     def torch_chunks(
         self, size: int | None = None, device: str | None = None
-    ) -> "Iterator[torch.Tensor]":
+    ) -> "Iterator[Tensor]":
         """Yield float32 tensors (n ≤ size, width) on `device` (default: the run's)."""
         import torch
 

@@ -60,7 +60,8 @@ class LabelSet:
         for sample, start, end in zip(
             rows.sample.tolist(), rows.start.tolist(), rows.end.tolist(), strict=True
         ):
-            best, value = 0, None
+            best = 0
+            value: str | None = None
             for low, high, name in words.get(sample, ()) if start >= 0 else ():
                 overlap = min(end, high) - max(start, low)
                 if overlap > best:
@@ -113,7 +114,8 @@ class Dataset:
         """Return a label set by name, or raise LabelError listing what there is."""
         if name not in self.label_sets:
             raise LabelError(
-                f"data set {self.name!r} has no label set {name!r}; {nearest(name, self.label_sets)}"
+                f"data set {self.name!r} has no label set {name!r}; "
+                f"{nearest(name, self.label_sets)}"
             )
         return self.label_sets[name]
 

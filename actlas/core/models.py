@@ -247,6 +247,26 @@ def _attach(
     return sub.register_forward_hook(lambda _, args, output: keep(site, output_tensor(output)))
 
 
+def describe_sites(model: LoadedModel, *, every: bool = False) -> list[dict[str, Any]]:
+    """List a model's sites with their widths and modules; `every`: all submodules too."""
+    named = [
+        {"site": s.name, "width": s.width, "module": s.path, "of": s.port}
+        for s in model.sites.values()
+    ]
+    if not every and named:
+        return named
+    seen: dict[str, dict[str, Any]] = {}
+    for call in model.calls:
+        try:
+            site = module_site(model.calls, f"module:{call.path}", TRACE_SHAPE)
+        except SiteError:
+            continue
+        seen.setdefault(
+            call.path, {"site": site.name, "width": site.width, "module": call.path, "of": "output"}
+        )
+    return [*named, *seen.values()]
+
+
 def load_model(
     spec: str,
     *,
@@ -394,7 +414,7 @@ def _position_offset(module: "nn.Module") -> int:
     """RoBERTa and its kin number positions from the padding index + 1."""
     for path, sub in module.named_modules():
         if path.endswith("position_embeddings") and getattr(sub, "padding_idx", None) is not None:
-            return int(sub.padding_idx) + 1  # type: ignore[arg-type]
+            return int(sub.padding_idx) + 1
     return 0
 
 

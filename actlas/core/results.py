@@ -88,7 +88,7 @@ class ResultTable:
         """Return a pandas DataFrame (needs pandas)."""
         import pandas
 
-        return pandas.DataFrame({name: column for name, column in self.columns.items()})
+        return pandas.DataFrame(dict(self.columns))
 
 
 class Figures(Mapping[str, Any]):
@@ -171,8 +171,7 @@ def _checked_column(where: str, column: Column, values: Any) -> NDArray[Any]:
         if plain is None and not column.nullable:
             raise AnalysisError(f"{where}, column {column.name!r}: missing, but not declared so")
         wrong = plain is not None and (
-            not isinstance(plain, expected)  # type: ignore[arg-type]
-            or (isinstance(plain, bool) and column.kind != "bool")
+            not isinstance(plain, expected) or (isinstance(plain, bool) and column.kind != "bool")
         )
         if wrong or plain in (float("inf"), -float("inf")):
             raise AnalysisError(

@@ -4,6 +4,7 @@ import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any, Literal
 
 from .adapters import BRANCHES, Branches
@@ -105,7 +106,7 @@ def find_sites(module: "nn.Module", calls: list[Call], shape: tuple[int, int]) -
     is, bit for bit, the input of the next. So `layers.i` is the residual stream by
     observation, not by name.
     """
-    config = module.config
+    config: Any = module.config
     branches = BRANCHES.get(str(config.model_type), Branches())
     found: dict[str, Site] = {}
     stacks = _stacks(module, calls, shape)
@@ -156,8 +157,7 @@ def _is_chain(stack: list[Call], shape: tuple[int, int]) -> bool:
         for tensor in (call.input, call.output):
             if tensor is None or not _is_stream(tensor, shape):
                 return False
-    ends = zip(stack, stack[1:], strict=False)
-    return all(torch.equal(a.output, b.input) for a, b in ends)  # type: ignore[arg-type]
+    return all(torch.equal(a.output, b.input) for a, b in pairwise(stack))  # type: ignore[arg-type]
 
 
 def _stack_sites(

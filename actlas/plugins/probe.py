@@ -7,7 +7,7 @@ from typing import Annotated, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from actlas import Activations, InputError, Labels, LabelError, Result, ResultTable, analysis
+from actlas import Activations, InputError, LabelError, Labels, Result, ResultTable, analysis
 
 Z95 = 1.959963984540054  # standard normal quantile of a two-sided 95 % interval
 
@@ -57,7 +57,8 @@ class _Fit:
     converged: bool
 
     def predict(self, Z: NDArray[Any]) -> NDArray[np.int64]:
-        return (Z @ self.coef.T + self.intercept).argmax(axis=1)
+        chosen: NDArray[np.int64] = (Z @ self.coef.T + self.intercept).argmax(axis=1)
+        return chosen
 
 
 def wilson(share: float, n: float) -> tuple[float, float]:
@@ -91,6 +92,7 @@ def _recalls(tables: Mapping[str, ResultTable]) -> Any:
         "intercept": "(classes,) intercept in activation units",
     },
     figures={"recall": _recalls},
+    headline="balanced_accuracy",
 )
 def probe(
     acts: Activations,
@@ -177,7 +179,9 @@ def _standard(X: NDArray[Any]) -> tuple[NDArray[np.float64], NDArray[np.float64]
     return mean, scale
 
 
-def _train(Z: NDArray[Any], codes: NDArray[np.int64], classes: int, c: float, max_iter: int) -> _Fit:
+def _train(
+    Z: NDArray[Any], codes: NDArray[np.int64], classes: int, c: float, max_iter: int
+) -> _Fit:
     import warnings
 
     from sklearn.exceptions import ConvergenceWarning
@@ -228,7 +232,7 @@ def _between_groups(
     order = np.argsort(groups, kind="stable")
     parts = np.split(order, np.flatnonzero(np.diff(groups[order])) + 1)
     shuffled = [parts[i] for i in rng.permutation(len(parts))]
-    permuted = np.empty_like(codes)
+    permuted: NDArray[np.int64] = np.empty_like(codes)
     for part, source in zip(parts, shuffled, strict=True):
         permuted[part] = np.resize(codes[source], len(part))
     return permuted

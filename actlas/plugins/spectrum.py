@@ -111,6 +111,7 @@ def _curve(tables: Mapping[str, ResultTable]) -> Any:
     tables={"summary": Summary, "eigenvalues": Eigenvalue, "massive": Massive},
     arrays={"mean": "(width,) mean of the rows"},
     figures={"spectrum": _curve},
+    headline="effective_rank",
 )
 def spectrum(
     acts: Activations,

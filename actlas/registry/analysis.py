@@ -90,6 +90,7 @@ class Analysis:
     tables: Mapping[str, TableSpec]
     arrays: Mapping[str, str]
     figures: Mapping[str, Callable[..., Any]] = field(repr=False)
+    headline: str | None = None
     allow_nonfinite: bool = False
 
     @property
@@ -170,6 +171,7 @@ def analysis(
     tables: Mapping[str, type] | None = None,
     arrays: Mapping[str, str] | None = None,
     figures: Mapping[str, Callable[..., Any]] | None = None,
+    headline: str | None = None,
     name: str | None = None,
     allow_nonfinite: bool = False,
 ) -> Callable[[Callable[..., Result]], Analysis]:
@@ -182,6 +184,8 @@ def analysis(
     tables: name → frozen dataclass whose fields are Annotated with meaning and unit.
     arrays: name → what it holds, with its shape.
     figures: name → function from the tables to a chart.
+    headline: column of the first table to draw over the layers; columns low and high beside
+        it are its band.
     name: how it is called (default: the function's name).
     allow_nonfinite: whether it can take rows with NaN or infinity.
 
@@ -209,10 +213,18 @@ def analysis(
             specs,
             dict(arrays or {}),
             dict(figures or {}),
+            _headline(called, specs, headline),
             allow_nonfinite,
         )
 
     return decorate
+
+
+def _headline(who: str, specs: Mapping[str, TableSpec], headline: str | None) -> str | None:
+    first = [c.name for c in next(iter(specs.values())).columns] if specs else []
+    if headline is not None and headline not in first:
+        raise AnalysisError(f"analysis {who!r}: headline {headline!r} is no column of {first}")
+    return headline
 
 
 def _signature(

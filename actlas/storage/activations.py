@@ -108,7 +108,9 @@ def label_sets(database: Database, dataset_id: int) -> dict[str, str]:
     """Names of a data set's label sets with their levels."""
     with database.read() as session:
         found = sa.select(StoredLabels.name, StoredLabels.level).order_by(StoredLabels.id)
-        return {n: lv for n, lv in session.execute(found.where(StoredLabels.dataset_id == dataset_id))}
+        return dict(
+            session.execute(found.where(StoredLabels.dataset_id == dataset_id)).tuples().all()
+        )
 
 
 def read_labels(database: Database, dataset_id: int, name: str) -> LabelSet:
@@ -127,7 +129,7 @@ def read_labels(database: Database, dataset_id: int, name: str) -> LabelSet:
             .where(Label.label_set_id == found.id)
             .order_by(Label.id)
         )
-        items = [tuple(item) for item in session.execute(statement)]
+        items = [(s, a, b, v) for s, a, b, v in session.execute(statement)]
         return LabelSet(name, "sample" if found.level == "sample" else "word", items)
 
 
@@ -137,16 +139,14 @@ def read_texts(database: Database, dataset_id: int, samples: Sequence[int]) -> d
         statement = sa.select(Sample.sample, Sample.text).where(
             Sample.dataset_id == dataset_id, Sample.sample.in_(set(samples))
         )
-        return {sample: text for sample, text in session.execute(statement)}
+        return dict(session.execute(statement).tuples().all())
 
 
 def extraction_key(
     model: Model, dataset: Dataset, options: ExtractOptions, model_dtype: str, stack: str
 ) -> str:
     """Identity of an extraction: what its numbers depend on, sites apart."""
-    return digest(
-        "extraction", model.digest, dataset.digest, asdict(options), model_dtype, stack
-    )
+    return digest("extraction", model.digest, dataset.digest, asdict(options), model_dtype, stack)
 
 
 def begin_extraction(
@@ -179,7 +179,9 @@ def begin_extraction(
         return found, [known[site.name] for site in sites]
 
 
-def write_window(database: Database, extraction: Extraction, window: Window, seconds: float) -> None:
+def write_window(
+    database: Database, extraction: Extraction, window: Window, seconds: float
+) -> None:
     """Commit one window: chunks of every site that lacks it, its rows, and the progress."""
     with database.write() as session:
         sites = session.scalars(
@@ -240,9 +242,7 @@ def _insert_rows(
         known(rows.end),
         rows.special.tolist(),
     )
-    database.backend.insert(
-        session.connection(), "rows", ROW_COLUMNS, zip(*columns, strict=True)
-    )
+    database.backend.insert(session.connection(), "rows", ROW_COLUMNS, zip(*columns, strict=True))
 
 
 def read_rows(database: Database, extraction_id: int) -> Rows:

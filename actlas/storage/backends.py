@@ -255,10 +255,10 @@ def translated(backend: Backend) -> Iterator[None]:
     except sa.exc.DatabaseError as error:
         said = " ".join(str(error.orig or error).split())
         hint = {
-            "is locked": "another process is writing; wait for it, or use PostgreSQL for many writers",
+            "is locked": "another process is writing; wait for it, or use PostgreSQL",
             "not a database": "the file is no SQLite database; name another",
             "malformed": "the file is damaged; restore it from a backup",
-            "disk is full": "free space and run the same command again: it goes on where it stopped",
+            "disk is full": "free space, then run the same command again: it goes on",
             "disk I/O": "check the disk, then run the same command again",
             "unable to open": "check the folder exists and can be written",
             "connection": "check that the server runs and the URL is right",

@@ -47,7 +47,7 @@ def write_chunks(
     for activation_id, first_row, dtype, matrix in matrices:
         step = rows_a_chunk(matrix.shape[1] // ITEM_BYTES[dtype], dtype)
         for start in range(0, len(matrix), step):
-            data = memoryview(matrix[start : start + step]).cast("B")
+            data = matrix[start : start + step].data.cast("B")
             datas.append(data)
             described.append(
                 {
@@ -111,9 +111,7 @@ class ChunkSource(Source):
             low = int(np.searchsorted(self._first, start, "right")) - 1
             high = int(np.searchsorted(self._first, stop, "left"))
             wanted = chunks[low:high]
-            spans = [
-                (max(start, c.first_row), min(stop, c.first_row + c.rows)) for c in wanted
-            ]
+            spans = [(max(start, c.first_row), min(stop, c.first_row + c.rows)) for c in wanted]
             parts = [self._part(c, a, b) for c, (a, b) in zip(wanted, spans, strict=True)]
             datas = self.database.backend.blobs(connection, parts)
             for chunk, (a, b), data in zip(wanted, spans, datas, strict=True):
@@ -149,7 +147,7 @@ class ChunkSource(Source):
     def _verify(self, chunk: Any, data: bytes) -> None:
         if checksum(data) != chunk.checksum:
             raise CorruptError(
-                f"chunk {chunk.id} (rows {chunk.first_row}…{chunk.first_row + chunk.rows - 1}) does "
+                f"chunk {chunk.id} (from row {chunk.first_row}, {chunk.rows} rows) does "
                 f"not match its checksum: the store is damaged; restore it or extract again"
             )
 

@@ -93,7 +93,7 @@ class Database:
             return session.scalars(sa.select(kind).order_by(kind.id)).all()
 
     def find(self, kind: type[Record], ident: int | str) -> Record:
-        """Return a record by id, or the newest of a name or spec; InputError lists what there is."""
+        """Return a record by id, or the newest of a name or spec; InputError lists all."""
         noun = next(n for n, k in NOUNS.items() if k is kind)
         name = {"models": "spec", "datasets": "name"}.get(noun)
         table: Any = kind
@@ -106,7 +106,9 @@ class Database:
                 found = session.scalars(matches.order_by(table.id.desc())).first()
             if found is not None:
                 return found
-            known = session.scalars(sa.select(getattr(table, name or "id")).order_by(table.id)).all()
+            known = session.scalars(
+                sa.select(getattr(table, name or "id")).order_by(table.id)
+            ).all()
         raise InputError(
             f"no {noun.removesuffix('s')} {ident!r}; there is {listing([str(k) for k in known])}"
             f" (`actlas {noun} list`)"

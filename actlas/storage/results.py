@@ -169,7 +169,7 @@ def _read_table(session: Session, entry: Catalog, run_id: int) -> ResultTable:
     names = [c["name"] for c in entry.columns]
     kinds = {c["name"]: c["kind"] for c in entry.columns}
     named = {n: sa.column(n, SQL_TYPES[kinds[n]]) for n in names}
-    run, item = sa.column("run_id"), sa.column("item")
+    run, item = sa.column("run_id", sa.BigInteger), sa.column("item", sa.BigInteger)
     table = sa.table(entry.sql_name, run, item, *named.values())
     statement = sa.select(*named.values()).select_from(table).where(run == run_id).order_by(item)
     rows = session.execute(statement).all()
@@ -182,5 +182,7 @@ def _read_table(session: Session, entry: Catalog, run_id: int) -> ResultTable:
 
 def _read_array(array: Array) -> Any:
     if checksum(array.data) != array.checksum:
-        raise CorruptError(f"array {array.name!r} of run {array.run_id} does not match its checksum")
+        raise CorruptError(
+            f"array {array.name!r} of run {array.run_id} does not match its checksum"
+        )
     return np.frombuffer(array.data, array.dtype).reshape(array.shape)

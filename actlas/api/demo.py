@@ -1,0 +1,51 @@
+"""The demo: the whole main job on a real model and real labels, offline."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from ..registry import Analysis, registry
+from .extracting import Work
+from .handles import StoredExtraction, StoredRun
+from .report import write_report
+from .store import Store, open, store_url
+
+MODEL, DATASET = "actlas:demo", "actlas:concepts"
+LABELS, GROUPS = "category@target", "word@target"
+
+
+@dataclass(frozen=True)
+class Demo:
+    """What the demo made."""
+
+    store: Store
+    extraction: StoredExtraction
+    runs: dict[str, list[StoredRun]]
+    report: Path
+
+
+def run_demo(
+    folder: Path, say: Callable[[str], None], on_plan: Callable[[Work], None] | None = None
+) -> Demo:
+    """Extract all layers of the demo model over the concept sentences, run every built-in
+    analysis that can run on one extraction, and write a report into `folder`.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    store = open(store_url(str(folder / "actlas.db")))
+    say(f"extracting {MODEL} over {DATASET}, one row a word")
+    extraction = store.extract(MODEL, DATASET, pooling="word", progress=True, on_plan=on_plan)
+    runs = {}
+    for plugin in registry().plugins():
+        analysis = plugin.analysis
+        if analysis is None or plugin.source != "actlas" or "other" in analysis.needs:
+            continue
+        say(f"running {analysis.name}: {analysis.summary}")
+        runs[analysis.name] = _run(store, analysis, extraction)
+    report = write_report(store, extraction, runs, folder / "report.html")
+    return Demo(store, extraction, runs, report)
+
+
+def _run(store: Store, analysis: Analysis, extraction: StoredExtraction) -> list[StoredRun]:
+    if "labels" not in analysis.needs:
+        return store.run(analysis, extraction, progress=True)
+    return store.run(analysis, extraction, labels=LABELS, groups=GROUPS, progress=True)

@@ -1,0 +1,60 @@
+"""`actlas models|datasets|extractions|runs list|show|rm`."""
+
+import click
+
+from .common import json_option, print_record, print_rows, store_option
+
+HELP = {
+    "models": "Models that were extracted from.",
+    "datasets": "Data sets and their label sets.",
+    "extractions": "Extractions: one model over one data set at some sites.",
+    "runs": "Runs of analyses.",
+}
+
+
+def group_for(noun: str) -> click.Group:
+    """Make the group of a noun."""
+    one = noun.removesuffix("s")
+
+    @click.group(noun, help=HELP[noun])
+    def group() -> None:
+        pass
+
+    @group.command("list", help=f"List all {noun}, oldest first.")
+    @store_option
+    @json_option
+    def list_(store: str | None, as_json: bool) -> None:
+        from .. import api
+
+        with api.open(store, create=False) as opened:
+            print_rows(api.listed(opened, noun), as_json, f"no {noun}")
+
+    @group.command(help=f"Show everything about one {one}.")
+    @click.argument("ident", metavar="ID")
+    @store_option
+    @json_option
+    def show(ident: str, store: str | None, as_json: bool) -> None:
+        from .. import api
+
+        with api.open(store, create=False) as opened:
+            print_record(api.shown(opened, noun, ident), as_json)
+
+    @group.command(help=f"Delete one {one} and what hangs on it.")
+    @click.argument("ident", metavar="ID")
+    @click.option("--yes", is_flag=True, help="Do not ask.")
+    @store_option
+    @json_option
+    def rm(ident: str, yes: bool, store: str | None, as_json: bool) -> None:
+        from .. import api
+
+        with api.open(store, create=False) as opened:
+            number, said = api.consequence(opened, noun, ident)
+            if not yes:
+                click.confirm(f"delete {said}?", abort=True, err=True)
+            api.remove(opened, noun, number)
+            print_record({"removed": said}, as_json)
+
+    return group
+
+
+GROUPS = [group_for(noun) for noun in HELP]

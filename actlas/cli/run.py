@@ -1,0 +1,118 @@
+"""`actlas run ANALYSIS`: one command an analysis, its options from its signature."""
+
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from .common import print_json, print_rows
+
+if TYPE_CHECKING:
+    from ..registry import Analysis, Parameter
+
+SHOWN_ROWS = 40
+
+
+class Analyses(click.Group):
+    """A group whose commands are the analyses at hand; asking for one imports one."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """Return the names of the analyses that load; those that do not, as warnings."""
+        from ..registry import registry
+
+        names = []
+        for plugin in registry(tuple(ctx.params.get("plugin") or ())).plugins():
+            if plugin.error:
+                click.echo(f"warning: {plugin.error}", err=True)
+            else:
+                names.append(plugin.name)
+        return names
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Make the command of one analysis; PluginError where there is none."""
+        from ..registry import registry
+
+        return command_for(registry(tuple(ctx.params.get("plugin") or ())).get(cmd_name))
+
+
+@click.group(cls=Analyses, subcommand_metavar="ANALYSIS [OPTIONS]")
+@click.option("--plugin", multiple=True, metavar="FILE", help="Python file with more analyses.")
+def run(plugin: tuple[str, ...]) -> None:
+    """Run an analysis on an extraction and store its results."""
+
+
+def command_for(analysis: "Analysis") -> click.Command:
+    """Make a command from an analysis: what it needs and what it lets the user set."""
+    own = [option_for(p) for p in analysis.parameters]
+    names = {p.name for p in analysis.parameters}
+    shared = [o for o in _shared(analysis.needs) if o.name not in names]
+
+    def callback(**given: Any) -> None:
+        run_analysis(analysis, {n: given.pop(n) for n in names}, **given)
+
+    return click.Command(
+        analysis.name, params=[*shared, *own], callback=callback, help=analysis.doc,
+        short_help=analysis.summary,
+    )  # fmt: skip
+
+
+def option_for(parameter: "Parameter") -> click.Option:
+    """Make an option from a parameter of the signature."""
+    shared: dict[str, Any] = {"default": parameter.default, "help": parameter.help}
+    if parameter.type is bool:
+        flag = parameter.option.removeprefix("--")
+        return click.Option([f"--{flag}/--no-{flag}", parameter.name], show_default=True, **shared)
+    texts = [str(choice) for choice in parameter.choices]
+    kind = click.Choice(texts) if texts else parameter.type
+    default = parameter.default is not None
+    return click.Option(
+        [parameter.option, parameter.name], type=kind, show_default=default, **shared
+    )
+
+
+def _shared(needs: tuple[str, ...]) -> list[click.Option]:
+    options = [
+        click.Option(["--extraction"], metavar="ID", help="Extraction (default: the newest)."),
+        click.Option(
+            ["--site", "sites"], default="residual", help="Sites to run on (default: all)."
+        ),
+    ]
+    if "labels" in needs:
+        options += [
+            click.Option(["--labels"], metavar="NAME", help="Label set, one label a row."),
+            click.Option(["--groups"], metavar="NAME",
+                         help="Label set whose equal values stay together in splits."),
+        ]  # fmt: skip
+    if "other" in needs:
+        options.append(click.Option(["--other"], metavar="[ID:]SITE", help="The second site."))
+    return [
+        *options,
+        click.Option(["--seed"], type=int, default=0, show_default=True, help="Random seed."),
+        click.Option(["--nonfinite"], type=click.Choice(["error", "drop", "keep"]), default="error",
+                     show_default=True, help="Rows with NaN or infinity."),
+        click.Option(["--device"], default="auto", show_default=True, help="auto, cpu, cuda, …"),
+        click.Option(["--force"], is_flag=True, help="Compute again what is done already."),
+        click.Option(["--store"], metavar="URL", help="Store (see actlas --help)."),
+        click.Option(["--json", "as_json"], is_flag=True, help="Print JSON for machines."),
+    ]  # fmt: skip
+
+
+def run_analysis(
+    analysis: "Analysis", settings: dict[str, Any], *, store: str | None, as_json: bool,
+    extraction: str | None, **given: Any,
+) -> None:  # fmt: skip
+    """Run and print the first table of every run."""
+    from .. import api
+
+    with api.open(store, create=False) as opened:
+        chosen = opened.extraction(extraction)
+        runs = opened.run(analysis, chosen, progress=True, **given, **settings)
+        rows = api.headlines(runs)
+        for run_, warning in ((r, w) for r in runs for w in r.record.warnings):
+            click.echo(f"warning: {run_.site or 'all sites'}: {warning}", err=True)
+        if as_json:
+            print_json(api.run_records(runs))
+            return
+        print_rows(rows[:SHOWN_ROWS], False, "the analysis returned no table rows")
+        if len(rows) > SHOWN_ROWS:
+            click.echo(f"… {len(rows) - SHOWN_ROWS} more rows")
+        click.echo(f"{api.described(runs)}; all tables: actlas results {runs[-1].id}")

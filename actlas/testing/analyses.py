@@ -1,0 +1,204 @@
+"""What every analysis must keep to, as checks that tests and `actlas plugins check` run."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from ..core import (
+    Activations,
+    ActlasError,
+    AnalysisError,
+    InputError,
+    Labels,
+    Layers,
+    Result,
+    Weights,
+)
+from ..registry import Analysis
+
+ROWS, WIDTH, CLASSES = 240, 12, 4
+TOLERANCE = 1e-6
+
+
+@dataclass(frozen=True)
+class Check:
+    """One check of one analysis; call it, and it raises AssertionError where it fails."""
+
+    name: str
+    run: Callable[[], None]
+
+    def __call__(self) -> None:
+        """Run the check."""
+        self.run()
+
+    def __repr__(self) -> str:
+        return self.name
+
+
+def checks(
+    analysis: Analysis, *, inputs: Mapping[str, Any] | None = None, **parameters: Any
+) -> list[Check]:
+    """Return the conformance checks of an analysis.
+
+    inputs: by name (acts, labels, …), in place of the synthetic ones: four Gaussian clusters
+        of 60 rows, 12 wide. An analysis of `model` must be given one.
+    parameters: in place of the defaults.
+
+    Use it in a test: `@pytest.mark.parametrize("check", checks(my_analysis), ids=repr)`.
+    """
+    given = synthetic(analysis) | dict(inputs or {})
+    kit = _Kit(analysis, given, parameters)
+    return [
+        Check("runs and returns what it declares", kit.declared),
+        Check("is repeatable", kit.repeatable),
+        Check("gives the same for any chunk size", kit.chunking),
+        Check("leaves its inputs as they were", kit.pure),
+        Check("refuses missing inputs", kit.missing),
+        Check("refuses unknown parameters", kit.unknown),
+        Check("documents itself", kit.documented),
+        Check("draws its figures", kit.figures),
+    ]
+
+
+def outcomes(analysis: Analysis) -> list[dict[str, str]]:
+    """Run all checks and say of each whether it passed, failed or could not be run."""
+    found = []
+    for check in checks(analysis):
+        try:
+            check()
+        except AssertionError as error:
+            outcome, why = "failed", str(error)
+        except _NotRun as error:
+            outcome, why = "not run", str(error)
+        else:
+            outcome, why = "passed", ""
+        found.append({"check": check.name, "outcome": outcome, "why": why})
+    return found
+
+
+class _NotRun(Exception):
+    """A check that needs what is not there, such as a model or the drawing library."""
+
+
+def synthetic(analysis: Analysis) -> dict[str, Any]:
+    """Make inputs for an analysis: clusters that a probe tells apart, aligned second site."""
+    rng = np.random.default_rng(0)
+    codes = np.arange(ROWS) % CLASSES
+    centres = rng.normal(size=(CLASSES, WIDTH)) * 2
+    X = (centres[codes] + rng.normal(size=(ROWS, WIDTH))).astype(np.float32)
+    Y = (X @ rng.normal(size=(WIDTH, WIDTH))).astype(np.float32)
+    groups = np.arange(ROWS) // 3
+    names = [f"class {code}" for code in codes]
+    made: dict[str, Any] = {
+        "acts": Activations.of(X, site="layers.0"),
+        "other": Activations.of(Y, site="layers.1"),
+        "layers": Layers.of(Activations.of(X, site="layers.0"), Activations.of(Y, site="layers.1")),
+        "labels": Labels.of(names, groups=groups),
+    }
+    if "weights" in analysis.needs:
+        import torch
+
+        made["weights"] = Weights({"layer.weight": torch.from_numpy(X[:32].copy())})
+    return {name: made[name] for name in analysis.needs if name in made}
+
+
+class _Kit:
+    def __init__(self, analysis: Analysis, inputs: dict[str, Any], parameters: dict[str, Any]):
+        self.analysis, self.inputs, self.parameters = analysis, inputs, parameters
+
+    def _run(self, inputs: Mapping[str, Any] | None = None) -> Result:
+        lacking = [n for n in self.analysis.needs if n not in self.inputs]
+        if lacking:
+            raise _NotRun(f"give checks() its inputs {lacking}: they cannot be made up")
+        return self.analysis(**(inputs or self.inputs), **self.parameters)
+
+    def declared(self) -> None:
+        try:
+            result = self._run()
+        except AnalysisError as error:
+            raise AssertionError(str(error)) from error
+        for name, array in result.arrays.items():
+            bad = array.dtype.kind == "f" and not np.isfinite(array).all()
+            assert not bad, f"array {name!r} holds NaN or infinity"
+
+    def repeatable(self) -> None:
+        _assert_equal(self._run(), self._run(), "a second run on the same input gives another")
+
+    def chunking(self) -> None:
+        whole = self._run()
+        for size in (1, 7, ROWS):
+            small = {name: _chunked(value, size) for name, value in self.inputs.items()}
+            _assert_equal(whole, self._run(small), f"chunks of {size} rows give another")
+
+    def pure(self) -> None:
+        matrices = {n: v for n, v in self.inputs.items() if isinstance(v, Activations)}
+        before = {name: acts.numpy() for name, acts in matrices.items()}
+        self._run()
+        for name, acts in matrices.items():
+            assert np.array_equal(acts.numpy(), before[name]), f"it changed its input {name!r}"
+
+    def missing(self) -> None:
+        for name in self.analysis.needs:
+            rest = {n: v for n, v in self.inputs.items() if n != name}
+            try:
+                self.analysis(**rest, **self.parameters)
+            except ActlasError:
+                continue
+            raise AssertionError(f"without {name!r} it ran all the same")
+
+    def unknown(self) -> None:
+        try:
+            self.analysis(**self.inputs, **self.parameters, no_such_parameter=1)
+        except InputError:
+            return
+        raise AssertionError("it took a parameter that it does not have")
+
+    def documented(self) -> None:
+        assert self.analysis.summary.endswith("."), (
+            "the docstring's first line is no sentence; write what it measures, with a full stop"
+        )
+        for spec in self.analysis.tables.values():
+            undocumented = not spec.doc or spec.doc.startswith(spec.name.capitalize() + "(")
+            assert not undocumented, f"table {spec.name!r} has no docstring; say what one row is"
+
+    def figures(self) -> None:
+        result = self._run()
+        if result.figures:
+            try:
+                import altair  # noqa: F401
+            except ImportError as error:
+                raise _NotRun("drawing needs altair; pip install 'actlas[plots]'") from error
+        for name in result.figures:
+            chart = result.figures[name]
+            assert hasattr(chart, "to_dict"), f"figure {name!r} is {type(chart).__name__}, no chart"
+            chart.to_dict()
+
+
+def _chunked(value: Any, size: int) -> Any:
+    if isinstance(value, Activations):
+        return value.chunked(size)
+    if isinstance(value, Layers):
+        return Layers(tuple(acts.chunked(size) for acts in value))
+    return value
+
+
+def _assert_equal(a: Result, b: Result, said: str) -> None:
+    for name, table in a.tables.items():
+        other = b.tables[name]
+        assert len(table) == len(other), f"{said} number of rows in table {name!r}"
+        for column in table.columns:
+            where = f"{said} {name}.{column}"
+            assert _close(table[column], other[column]), where
+    for name in a.arrays:
+        assert _close(a.arrays[name], b.arrays[name]), f"{said} array {name!r}"
+
+
+def _close(a: Any, b: Any) -> bool:
+    if a.shape != b.shape:
+        return False
+    if a.dtype.kind == "f":
+        scale = float(np.nanmax(np.abs(a), initial=1e-300))
+        return bool(np.allclose(a, b, rtol=TOLERANCE, atol=TOLERANCE * scale, equal_nan=True))
+    return bool(np.array_equal(a, b))
