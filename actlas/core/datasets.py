@@ -53,9 +53,9 @@ class LabelSet:
 
     def _word_values(self, rows: Rows) -> list[str | None]:
         words: dict[int, list[tuple[int, int, str]]] = {}
-        for sample, start, end, value in self.items:
+        for sample, start, end, name in self.items:
             if start is not None and end is not None:
-                words.setdefault(sample, []).append((start, end, value))
+                words.setdefault(sample, []).append((start, end, name))
         found: list[str | None] = []
         for sample, start, end in zip(
             rows.sample.tolist(), rows.start.tolist(), rows.end.tolist(), strict=True

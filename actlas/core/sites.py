@@ -205,8 +205,8 @@ def select_sites(patterns: str | Iterable[str], sites: dict[str, Site]) -> list[
     """Return the names that patterns stand for, each once, in the order of the forward pass.
 
     A pattern is a name, a glob in which `*` does not cross a dot (`layers.*`), a negative
-    index (`layers.-1`), or `residual` for the residual stream at every depth. Several are
-    separated by commas. Raises SiteError with the nearest names where nothing matches.
+    index (`layers.-1`), or `residual` for the residual stream at every depth (of the encoder
+    in an encoder–decoder). Several are separated by commas. Raises SiteError with the nearest names where nothing matches.
     """
     given = patterns.split(",") if isinstance(patterns, str) else list(patterns)
     chosen: set[str] = set()
@@ -222,7 +222,7 @@ def _matches(pattern: str, sites: dict[str, Site]) -> set[str]:
     if pattern in sites:
         return {pattern}
     if pattern == "residual":
-        return {name for name, site in sites.items() if site.residual}
+        return {n for n, site in sites.items() if site.residual and site.stack != "decoder"}
     negative = re.fullmatch(r"((?:encoder\.|decoder\.)?layers\.)(-\d+)(\..+)?", pattern)
     if negative:
         prefix, index, rest = negative[1], int(negative[2]), negative[3] or ""

@@ -1,0 +1,52 @@
+# `make demo` and `make test` need Python 3.11 or newer with venv, and make; nothing else.
+PYTHON ?= $(shell command -v python3.11 || command -v python3)
+PY := .venv/bin/python
+PIP := $(PY) -m pip --disable-pip-version-check
+INSTALL := $(PIP) install --quiet --constraint requirements/constraints.txt
+# On two cores more threads only get into each other's way.
+export TOKENIZERS_PARALLELISM ?= true
+export HF_HUB_OFFLINE ?= 1
+
+.PHONY: demo test check format docs bench clean
+
+demo: .venv/demo.installed
+	$(PY) -m actlas demo
+
+test: .venv/dev.installed
+	$(PY) -m pytest
+
+check: .venv/dev.installed
+	$(PY) -m ruff check .
+	$(PY) -m ruff format --check .
+	$(PY) -m mypy
+	$(PY) -m tools.lint_imports
+	$(PY) -m tools.docs --check
+
+format: .venv/dev.installed
+	$(PY) -m ruff check --fix .
+	$(PY) -m ruff format .
+
+docs: .venv/dev.installed
+	$(PY) -m tools.docs
+
+bench: .venv/dev.installed
+	$(PY) -m benchmarks
+
+clean:
+	rm -rf .venv demo
+
+.venv/bin/python:
+	$(PYTHON) -m venv .venv
+
+# torch goes first and by itself: unpinned, pip would fetch gigabytes of CUDA.
+.venv/torch.installed: requirements/constraints.txt | .venv/bin/python
+	$(INSTALL) torch
+	touch $@
+
+.venv/demo.installed: pyproject.toml .venv/torch.installed
+	$(INSTALL) --editable ".[demo]"
+	touch $@
+
+.venv/dev.installed: pyproject.toml .venv/torch.installed
+	$(INSTALL) --editable ".[dev]"
+	touch $@ .venv/demo.installed
