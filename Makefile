@@ -5,7 +5,6 @@ PIP := $(PY) -m pip --disable-pip-version-check
 INSTALL := $(PIP) install --quiet --constraint requirements/constraints.txt
 # On two cores more threads only get into each other's way.
 export TOKENIZERS_PARALLELISM ?= true
-export HF_HUB_OFFLINE ?= 1
 
 .PHONY: demo test check format docs bench clean
 

@@ -8,5 +8,5 @@ from cogapp import Cog
 PAGES = ["README.md", *sorted(map(str, Path("docs").glob("*.md")))]
 
 if __name__ == "__main__":
-    check = ["--check", "--diff"] if "--check" in sys.argv else ["-r"]
-    sys.exit(Cog().main(["cog", "-P", *check, *PAGES]))
+    mode = ["--check", "--diff"] if "--check" in sys.argv else ["-r"]
+    sys.exit(Cog().main(["cog", *mode, *PAGES]))

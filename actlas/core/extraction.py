@@ -13,13 +13,13 @@ from .errors import InputError
 from .models import LoadedModel
 from .rows import Rows
 from .sites import Site
-from .tokens import POOLINGS, Encoded, Pooled, encode, pool
+from .tokens import POOLINGS, Encoded, Pooled, encode, pool, rows_of
 
 if TYPE_CHECKING:
     import torch
 
 STORAGE_DTYPES = {"float32": 4, "float16": 2, "bfloat16": 2}
-BATCHES_A_WINDOW = 4
+BATCHES_A_WINDOW = 8
 WINDOW_BYTES = 96 << 20
 ENCODE_AT_ONCE = 256
 
@@ -83,7 +83,7 @@ class Estimate:
 class Extractor:
     """Runs one model over one data set, window by window.
 
-    A window is the samples of about four batches: within it samples are sorted by length,
+    A window is the samples of about eight batches: within it samples are sorted by length,
     so that little is padded; its rows leave in the data set's order. Windows depend only on
     the texts, the model and the options, so a run that is taken up again after the last
     complete window gives the same numbers as one that was not interrupted.
@@ -102,12 +102,19 @@ class Extractor:
             for group in self._groups(first_sample):
                 yield self._window(group, read)
 
+    def batches(self) -> "Iterator[tuple[torch.Tensor, torch.Tensor]]":
+        """Yield the padded ids and masks (batch, length) of every forward pass, in order."""
+        for group in self._groups(0):
+            pooled = [self._pool(one) for one in group]
+            for batch in self._batches(pooled):
+                yield self._tensors([pooled[i].encoded for i in batch])
+
     def estimate(self, *, timed: bool = True) -> Estimate:
         """Estimate rows, bytes and seconds from at most 128 samples spread over the data."""
         n = len(self.dataset)
         picked = np.unique(np.linspace(0, n - 1, min(n, 128)).astype(int)).tolist()
         encoded = self._encode(picked)
-        rows = round(sum(len(p.rows) for p in map(self._pool, encoded)) / len(encoded) * n)
+        rows = round(sum(len(p) for p in map(self._pool, encoded)) / len(encoded) * n)
         tokens = sum(map(len, encoded)) / len(encoded) * n
         itemsize = STORAGE_DTYPES[self.options.dtype]
         size = rows * sum(site.width for site in self.sites) * itemsize
@@ -133,10 +140,7 @@ class Extractor:
 
     def _pool(self, one: Encoded) -> Pooled:
         words = self.dataset.words_of(one.sample) if self.options.pooling == "word" else ()
-        names: Sequence[str] = ()
-        if self.options.pooling == "token":
-            names = self.model.tokenizer.convert_ids_to_tokens(one.read)
-        return pool(one, self.options.pooling, words, names)
+        return pool(one, self.options.pooling, words, self.model.token_name)
 
     @property
     def _window_tokens(self) -> int:
@@ -165,8 +169,8 @@ class Extractor:
 
     def _window(self, group: list[Encoded], read: Any) -> Window:
         pooled = [self._pool(one) for one in group]
-        rows = Rows.concatenate([p.rows for p in pooled])
-        offsets = np.concatenate([[0], np.cumsum([len(p.rows) for p in pooled])])
+        rows = rows_of(pooled)
+        offsets = np.concatenate([[0], np.cumsum([len(p) for p in pooled])])
         buffers = _Buffers(self.sites, len(rows), self.options.dtype)
         for batch in self._batches(pooled):
             chosen = [pooled[i] for i in batch]
@@ -187,12 +191,18 @@ class Extractor:
         )
 
     def _batches(self, pooled: list[Pooled]) -> Iterator[list[int]]:
-        """Yield indices of samples of like length whose padded batch fits the budget."""
-        order = sorted(range(len(pooled)), key=lambda i: -len(pooled[i].encoded))
+        """Yield indices of samples of like length whose padded batch fits the budget.
+
+        Where the length changes, a batch that is worth its while already is closed, so that
+        most batches have no padding at all.
+        """
+        lengths = [len(p.encoded) for p in pooled]
+        budget, worthwhile = self.options.batch_tokens, self.options.batch_tokens // 4
         batch: list[int] = []
-        for i in order:
-            longest = len(pooled[batch[0]].encoded) if batch else 0
-            if batch and (len(batch) + 1) * longest > self.options.batch_tokens:
+        for i in sorted(range(len(pooled)), key=lambda i: -lengths[i]):
+            longest = lengths[batch[0]] if batch else 0
+            full = (len(batch) + 1) * longest > budget
+            if batch and (full or (lengths[i] < longest and len(batch) * longest >= worthwhile)):
                 yield batch
                 batch = []
             batch.append(i)
@@ -244,7 +254,7 @@ class _Buffers:
             cast = given.to(self.data[name].dtype)
             stored = cast if counts is not None else _words_of(cast).index_select(0, positions)
             _words_of(self.data[name]).index_copy_(0, places, _words_of(stored).cpu())
-            if not _all_finite(given, cast.dtype):
+            if not _all_finite(cast):
                 self._count(name, given if counts is not None else given[positions])
 
     def _count(self, name: str, rows: "torch.Tensor") -> None:
@@ -264,12 +274,8 @@ def _words_of(matrix: "torch.Tensor") -> "torch.Tensor":
     return matrix.view(torch.int64) if row_bytes % 8 == 0 else matrix
 
 
-def _all_finite(matrix: "torch.Tensor", dtype: "torch.dtype") -> bool:
-    """Whether every number is finite and stays so in `dtype`; NaN propagates through aminmax."""
+def _all_finite(matrix: "torch.Tensor") -> bool:
+    """Whether every number is surely finite: NaN and infinity stay on in a sum."""
     import torch
 
-    if matrix.numel() == 0:
-        return True
-    low, high = torch.aminmax(matrix)
-    limit = torch.finfo(dtype).max
-    return bool((low >= -limit) & (high <= limit))
+    return bool(torch.isfinite(matrix.sum(dtype=torch.float32)))

@@ -76,7 +76,7 @@ class LoadedModel:
     digest: str
     max_length: int
     device: str = "cpu"
-    _calls: list[Call] = field(default_factory=list, repr=False)
+    _names: dict[int, str] = field(default_factory=dict, repr=False)
 
     @property
     def config(self) -> Any:
@@ -117,6 +117,12 @@ class LoadedModel:
         """Token id that starts the decoder of an encoder–decoder."""
         value = getattr(self.config, "decoder_start_token_id", None)
         return value if isinstance(value, int) else self.pad_id
+
+    def token_name(self, token_id: int) -> str:
+        """The tokenizer's own name of a token id, as in [CLS]."""
+        if token_id not in self._names:
+            self._names[token_id] = str(self.tokenizer.convert_ids_to_tokens(token_id))
+        return self._names[token_id]
 
     @property
     def is_encoder_decoder(self) -> bool:
@@ -172,10 +178,13 @@ class LoadedModel:
     def _forward(self, ids: "torch.Tensor", mask: "torch.Tensor") -> Any:
         import torch
 
-        arguments = {"input_ids": ids.to(self.device), "attention_mask": mask.to(self.device)}
+        arguments = {"input_ids": ids.to(self.device)}
         if self.is_encoder_decoder:
             arguments["decoder_input_ids"] = self.shifted(arguments["input_ids"])
-            arguments["decoder_attention_mask"] = arguments["attention_mask"]
+        if not mask.all():  # without padding attention is faster unmasked
+            arguments["attention_mask"] = mask.to(self.device)
+            if self.is_encoder_decoder:
+                arguments["decoder_attention_mask"] = arguments["attention_mask"]
         with torch.inference_mode():
             return self.module(**arguments, **self._no_cache)
 

@@ -206,7 +206,8 @@ def select_sites(patterns: str | Iterable[str], sites: dict[str, Site]) -> list[
 
     A pattern is a name, a glob in which `*` does not cross a dot (`layers.*`), a negative
     index (`layers.-1`), or `residual` for the residual stream at every depth (of the encoder
-    in an encoder–decoder). Several are separated by commas. Raises SiteError with the nearest names where nothing matches.
+    in an encoder–decoder). Several are separated by commas. Raises SiteError with the
+    nearest names where nothing matches.
     """
     given = patterns.split(",") if isinstance(patterns, str) else list(patterns)
     chosen: set[str] = set()

@@ -1,6 +1,6 @@
 """Texts to tokens, and tokens to rows: what each pooling makes of a sample."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, get_args
 
@@ -41,15 +41,38 @@ class Encoded:
 
 @dataclass(frozen=True)
 class Pooled:
-    """Which tokens each row of a sample is the mean of.
+    """The rows of one sample, and which tokens each row is the mean of.
 
     positions: token positions, row after row; lengths: how many belong to each row.
+    The other columns are those of `Rows`.
     """
 
     encoded: Encoded
-    rows: Rows
     positions: NDArray[np.int64]
     lengths: NDArray[np.int64]
+    position: NDArray[np.int64]
+    token: list[str | None]
+    token_id: NDArray[np.int64]
+    start: NDArray[np.int64]
+    end: NDArray[np.int64]
+    special: NDArray[np.bool_]
+
+    def __len__(self) -> int:
+        return len(self.lengths)
+
+
+def rows_of(pooled: Sequence[Pooled]) -> Rows:
+    """Join the rows of samples."""
+    samples = np.array([p.encoded.sample for p in pooled], np.int64)
+    columns = ("position", "token_id", "start", "end", "special")
+    joined: dict[str, Any] = {
+        name: np.concatenate([getattr(p, name) for p in pooled]) for name in columns
+    }
+    return Rows(
+        sample=np.repeat(samples, [len(p) for p in pooled]),
+        token=[token for p in pooled for token in p.token],
+        **joined,
+    )
 
 
 def encode(
@@ -105,13 +128,13 @@ def _encoded(sample: int, text: str, one: dict[str, Any], truncated: bool) -> En
     if not ids:
         raise DatasetError(f"sample {sample} ({text[:30]!r}) has no tokens; leave it out")
     special = np.array(one["special_tokens_mask"], bool)
-    starts, ends = np.full(len(ids), MISSING), np.full(len(ids), MISSING)
-    for t, (start, end) in enumerate(one.get("offset_mapping", ())):
-        if special[t] or end <= start:
-            continue
-        while start < end - 1 and text[start].isspace():  # byte-level tokens hold the space before
-            start += 1
-        starts[t], ends[t] = start, end
+    offsets = one.get("offset_mapping") or [(MISSING, MISSING)] * len(ids)
+    spans = np.array(offsets, np.int64)  # (tokens, 2)
+    for t, (start, end) in enumerate(offsets):
+        if start < end and text[start].isspace():  # byte-level tokens hold the space before
+            spans[t, 0] += len(text[start:end]) - len(text[start:end].lstrip() or " ")
+    spans[special | (spans[:, 0] >= spans[:, 1])] = MISSING
+    starts, ends = spans[:, 0], spans[:, 1]
     return Encoded(sample, text, ids, ids, starts, ends, special, truncated)
 
 
@@ -131,41 +154,38 @@ def _shifted(one: Encoded, start_id: int) -> Encoded:
     )
 
 
-def pool(one: Encoded, pooling: str, words: Sequence[Span], names: Sequence[str]) -> Pooled:
+def pool(one: Encoded, pooling: str, words: Sequence[Span], name: Callable[[int], str]) -> Pooled:
     """Say which rows a sample gives and which tokens each is the mean of.
 
-    names: the tokenizer's own name of each token, used for special tokens.
+    name: the tokenizer's own name of a token id, used for tokens without a span.
     A word no token of which was read (cut off by the length limit) gives no row.
     """
     if pooling == "token":
-        return _tokens(one, names)
+        return _tokens(one, name)
     if pooling == "word":
         return _words(one, words)
-    every = {
-        "mean": np.arange(len(one)),
-        "first": np.zeros(1, int),
-        "last": np.array([len(one) - 1]),
-    }
-    rows = Rows.build(np.array([one.sample]))
-    return Pooled(one, rows, every[pooling], np.array([len(every[pooling])]))
+    if pooling == "mean":
+        return Pooled(one, np.arange(len(one)), np.array([len(one)]), **WHOLE)
+    return Pooled(one, np.array([0 if pooling == "first" else len(one) - 1]), ONE, **WHOLE)
 
 
-def _tokens(one: Encoded, names: Sequence[str]) -> Pooled:
-    n = len(one)
-    surface = [
-        one.text[s:e] if s >= 0 else name
-        for s, e, name in zip(one.starts.tolist(), one.ends.tolist(), names, strict=True)
-    ]
-    rows = Rows.build(
-        np.full(n, one.sample),
-        position=np.arange(n),
-        token=surface,
-        token_id=np.array(one.read),
-        start=one.starts,
-        end=one.ends,
-        special=one.special,
-    )
-    return Pooled(one, rows, np.arange(n), np.ones(n, np.int64))
+ONE = np.ones(1, np.int64)
+NONE = np.full(1, MISSING)
+WHOLE: dict[str, Any] = {  # the columns of a row that stands for a whole sample
+    "position": NONE, "token": [None], "token_id": NONE, "start": NONE, "end": NONE,
+    "special": np.zeros(1, bool),
+}  # fmt: skip
+
+
+def _tokens(one: Encoded, name: Callable[[int], str]) -> Pooled:
+    spans = zip(one.starts.tolist(), one.ends.tolist(), one.read, strict=True)
+    surface: list[str | None] = [one.text[s:e] if s >= 0 else name(i) for s, e, i in spans]
+    every = np.arange(len(one))
+    ids = np.array(one.read, np.int64)
+    return Pooled(
+        one, every, np.ones(len(one), np.int64), every, surface, ids, one.starts, one.ends,
+        one.special,
+    )  # fmt: skip
 
 
 def _words(one: Encoded, words: Sequence[Span]) -> Pooled:
@@ -181,11 +201,10 @@ def _words(one: Encoded, words: Sequence[Span]) -> Pooled:
     overlaps &= one.starts[None] >= 0
     lengths = overlaps.sum(axis=1)
     kept = np.flatnonzero(lengths)
-    rows = Rows.build(
-        np.full(len(kept), one.sample),
-        position=kept,
-        token=[one.text[s:e] for s, e in spans[kept].tolist()],
-        start=spans[kept, 0],
-        end=spans[kept, 1],
-    )
-    return Pooled(one, rows, np.nonzero(overlaps)[1], lengths[kept])
+    spans = spans[kept]
+    surface: list[str | None] = [one.text[s:e] for s, e in spans.tolist()]
+    none = np.full(len(kept), MISSING)
+    return Pooled(
+        one, np.nonzero(overlaps)[1], lengths[kept], kept, surface, none, spans[:, 0], spans[:, 1],
+        np.zeros(len(kept), bool),
+    )  # fmt: skip

@@ -13,7 +13,8 @@ from sqlalchemy.engine import URL, Connection, Engine, make_url
 
 from ..core import ReadOnlyError, StoreError
 
-PAGE_SIZE = 16384  # with auto_vacuum's pointer map: single rows of a BLOB in 0.4 ms
+PAGE_SIZE = 65536  # writes a third faster than 16 KiB; the pointer map keeps single rows fast
+WAL_PAGES = 4096  # checkpoint after 256 MiB of log: most extractions then copy only at the end
 BUSY_SECONDS = 30
 MMAP_BYTES = 1 << 40
 
@@ -87,6 +88,8 @@ class SQLite(Backend):
                 "auto_vacuum=2",
                 "journal_mode=WAL",
                 "synchronous=NORMAL",
+                f"wal_autocheckpoint={WAL_PAGES}",
+                f"journal_size_limit={64 << 20}",
                 f"mmap_size={MMAP_BYTES}",
                 "foreign_keys=ON",
             ):

@@ -1,0 +1,14 @@
+"""Run all benchmarks, or those named: `python -m benchmarks extraction reading`."""
+
+import importlib
+import sys
+
+import torch
+
+NAMES = ("startup", "reading", "extraction", "memory")
+
+if __name__ == "__main__":
+    print(f"torch {torch.__version__}, {torch.get_num_threads()} threads")
+    for name in sys.argv[1:] or NAMES:
+        for bar in importlib.import_module(f"benchmarks.{name}").run():
+            print(bar, flush=True)
