@@ -1,8 +1,10 @@
 """The generated parts of the documentation, as Markdown."""
 
 from collections.abc import Iterator
+from typing import cast
 
 import click
+from sqlalchemy import Table
 
 from actlas.cli import cli
 from actlas.registry import Analysis, registry
@@ -58,8 +60,8 @@ def _table(first: str, rows: Iterator[tuple[str, str, str]]) -> str:
 def schema() -> str:
     """Return one section a stored table: what it holds, and its columns."""
     sections = []
-    for mapper in sorted(tables.Base.registry.mappers, key=lambda m: str(m.local_table.name)):
-        table = mapper.local_table
+    for mapper in sorted(tables.Base.registry.mappers, key=lambda m: str(m.local_table)):
+        table = cast(Table, mapper.local_table)
         doc = " ".join((mapper.class_.__doc__ or "").split())
         rows = "".join(
             f"| `{c.name}` | {str(c.type).lower()} | {_role(c)} |\n" for c in table.columns

@@ -1,9 +1,9 @@
 """What a store gives out: extractions and runs, opened for reading."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, final
+from typing import final
 
 from ..core import (
     Activations,
@@ -16,7 +16,7 @@ from ..core import (
     count,
     labels_for,
 )
-from ..registry import registry
+from ..registry import Analysis, registry
 from ..storage import (
     Activation,
     Database,
@@ -105,6 +105,7 @@ class StoredRun:
     database: Database
     record: Run
     reused: bool = False
+    given: Analysis | None = None
 
     @property
     def id(self) -> int:
@@ -117,11 +118,20 @@ class StoredRun:
         return self.record.site
 
     @cached_property
+    def analysis(self) -> Analysis | None:
+        """The analysis as it is installed now; None where its plugin is not."""
+        known = registry()
+        name = self.record.analysis
+        return self.given or (known.get(name) if name in known.names else None)
+
+    @cached_property
     def result(self) -> Result:
         """Tables, arrays and figures, read back; StoreError where the run failed."""
         stored = read_result(self.database, self.record)
-        figures: Mapping[str, Any] = {}
-        known = registry()
-        if self.record.analysis in known.names:  # without its plugin a result has no figures
-            figures = Figures(known.get(self.record.analysis).figures, stored.tables)
-        return Result(stored.tables, stored.arrays, tuple(self.record.warnings), figures)
+        warnings = tuple(self.record.warnings)
+        if self.analysis is None:  # without its plugin a result has no figures
+            return Result(stored.tables, stored.arrays, warnings)
+        declared = [*self.analysis.tables, *stored.tables]
+        tables = {name: stored.tables[name] for name in declared if name in stored.tables}
+        figures = Figures(self.analysis.figures, tables)
+        return Result(tables, stored.arrays, warnings, figures)

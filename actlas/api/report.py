@@ -9,6 +9,7 @@ from ..registry import Analysis, registry
 from ..storage import Dataset, Model
 from .handles import StoredExtraction, StoredRun
 from .store import Store
+from .tables import headlines
 
 
 def write_report(
@@ -50,7 +51,7 @@ def number(value: Any) -> str:
 def _section(name: str, runs: list[StoredRun]) -> dict[str, Any]:
     analysis = registry().get(name)
     table = next(iter(analysis.tables))
-    rows = [{"site": r.site or "all", **row} for r in runs for row in r.result.tables[table]]
+    rows = headlines(runs)
     last = runs[-1]
     return {
         "name": name,
@@ -59,8 +60,7 @@ def _section(name: str, runs: list[StoredRun]) -> dict[str, Any]:
         "labels": last.record.labels,
         "table": table,
         "rows": rows,
-        "columns": {"site": "where in the model"}
-        | {c.name: c.doc for c in analysis.tables[table].columns},
+        "columns": _columns(analysis, table, rows),
         "curve": _curve(analysis, rows),
         "figures": [
             (f"{title} at {last.site or 'all sites'}", svg)
@@ -72,6 +72,13 @@ def _section(name: str, runs: list[StoredRun]) -> dict[str, Any]:
         "warnings": sorted({w for r in runs for w in r.record.warnings}),
         "seconds": sum(r.record.seconds for r in runs),
     }
+
+
+def _columns(analysis: Analysis, table: str, rows: list[dict[str, Any]]) -> dict[str, str]:
+    """Meaning of each column, in the order of the rows."""
+    docs = {"site": "where in the model"}
+    docs |= {c.name: c.doc for c in analysis.tables[table].columns}
+    return {name: docs[name] for name in (rows[0] if rows else docs)}
 
 
 def _can_draw() -> bool:

@@ -84,7 +84,7 @@ def _run_one(database: Database, request: Request, layers: Layers) -> StoredRun:
     key = request.analysis.key(request.settings, inputs)
     done = done_run(database, key)
     if done is not None and not request.force:
-        return StoredRun(database, done, reused=True)
+        return StoredRun(database, done, True, request.analysis)
     record = Run(
         key=key,
         analysis=request.analysis.name,
@@ -103,7 +103,8 @@ def _run_one(database: Database, request: Request, layers: Layers) -> StoredRun:
         seconds=0.0,
         versions={},
     )
-    return StoredRun(database, _compute(database, request, layers, record))
+    record = _compute(database, request, layers, record)
+    return StoredRun(database, record, given=request.analysis)
 
 
 def _compute(database: Database, request: Request, layers: Layers, record: Run) -> Run:

@@ -9,11 +9,15 @@ from .handles import StoredRun
 
 
 def headlines(runs: Sequence[StoredRun]) -> list[dict[str, Any]]:
-    """The first declared table of each run, its site before it."""
+    """The first declared table of each run: its site, its headline with its band, the rest."""
     found = []
     for run in runs:
-        for table in list(run.result.tables.values())[:1]:
-            found += [{"site": run.site or "all", **row} for row in table]
+        table = next(iter(run.result.tables.values()), None)
+        headline = run.analysis.headline if run.analysis else None
+        first = [headline, "low", "high"] if headline else []
+        for row in table or ():
+            ahead = {name: row[name] for name in first if name in row}
+            found.append({"site": run.site or "all", **ahead, **row})
     return found
 
 

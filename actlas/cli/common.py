@@ -1,12 +1,14 @@
 """Options that commands share, and printing tables or JSON."""
 
 import json
+import shutil
 import sys
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, TypeVar
 
 import click
 
+LONG = 40  # a longer cell is folded
 Command = TypeVar("Command", bound=Callable[..., Any])
 
 
@@ -86,10 +88,25 @@ def _print_table(names: list[str], rows: Iterable[Iterable[Any]]) -> None:
 
     table = Table(box=SIMPLE_HEAD, pad_edge=False, header_style="bold")
     listed = [list(row) for row in rows]
-    for i, name in enumerate(names):
+    kept = _fitting(names, listed)
+    for i, name in enumerate(names[:kept]):
         number = all(isinstance(row[i], int | float | None) for row in listed)
         table.add_column(name, justify="right" if number else "left", overflow="fold")
     for row in listed:
-        table.add_row(*(Text(cell(value)) for value in row))
+        table.add_row(*(Text(cell(value)) for value in row[:kept]))
     width = None if sys.stdout.isatty() else 10_000  # a pipe gets whole lines
     Console(width=width, highlight=False).print(table, crop=False)
+    if kept < len(names):
+        click.echo(f"not shown here: {', '.join(names[kept:])}")
+
+
+def _fitting(names: list[str], rows: list[list[Any]]) -> int:
+    """Return how many columns a terminal has room for; a pipe has room for all."""
+    if not sys.stdout.isatty():
+        return len(names)
+    room = shutil.get_terminal_size().columns
+    for i, name in enumerate(names):
+        room -= max(len(name), *(min(len(cell(row[i])), LONG) for row in rows), 1) + 3
+        if room < 0 and i >= 2:
+            return i
+    return len(names)

@@ -73,8 +73,9 @@ def _recalls(tables: Mapping[str, ResultTable]) -> Any:
     """Recall of each class with its interval."""
     import altair as alt
 
-    base = alt.Chart(alt.Data(values=list(tables["classes"]))).encode(
-        alt.Y("label:N", sort="-x", title=None)
+    rows = sorted(tables["classes"], key=lambda row: -row["recall"])
+    base = alt.Chart(alt.Data(values=rows)).encode(
+        alt.Y("label:N", sort=[row["label"] for row in rows], title=None)
     )
     recall = alt.X("recall:Q", title="recall on test rows (95 % Wilson interval)")
     dots = base.mark_point(filled=True).encode(

@@ -93,7 +93,8 @@ def _curve(tables: Mapping[str, ResultTable]) -> Any:
     """Eigenvalue shares against their rank, both on logarithmic axes."""
     import altair as alt
 
-    rows = [r | {"rank": r["index"] + 1} for r in tables["eigenvalues"] if (r["share"] or 0) > 0]
+    rank = tables["summary"]["rank"][0]  # below it there is only rounding
+    rows = [r | {"rank": r["index"] + 1} for r in tables["eigenvalues"] if r["index"] < rank]
     return (
         alt.Chart(alt.Data(values=rows), title="Eigenvalue spectrum")
         .mark_line(point=len(rows) < 50)
