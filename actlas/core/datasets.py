@@ -143,8 +143,8 @@ class Dataset:
         first whole-word occurrence of that word. Raises DatasetError for an empty text.
         """
         for sample, text in enumerate(texts):
-            if not isinstance(text, str) or not text.strip():
-                raise DatasetError(f"{name}: sample {sample} has no text; leave it out")
+            if fault := _fault(text):
+                raise DatasetError(f"{name}: sample {sample} {fault}; mend it or leave it out")
         sets = {}
         for label, values in (labels or {}).items():
             if len(values) != len(texts):
@@ -171,6 +171,19 @@ def _at_target(
         )
         for label, s in sets.items()
     }
+
+
+def _fault(text: Any) -> str | None:
+    """Say what keeps a value from being a text that can be tokenized and stored."""
+    if not isinstance(text, str) or not text.strip():
+        return "is empty"
+    if "\x00" in text:
+        return "holds a NUL character"
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return "holds half a surrogate pair"
+    return None
 
 
 def _label(value: Any) -> str | None:
@@ -240,13 +253,13 @@ def dataset_of(
 
 def _good_records(table: Table, column: str, skip_bad: bool) -> tuple[list[int], int]:
     texts = table.columns[column]
-    keep = [i for i, text in enumerate(texts) if isinstance(text, str) and text.strip()]
+    faults = [_fault(text) for text in texts]
+    keep = [i for i, fault in enumerate(faults) if fault is None]
     if len(keep) < len(texts) and not skip_bad:
-        bad = next(
-            i for i, text in enumerate(texts) if not (isinstance(text, str) and text.strip())
-        )
+        bad = next(i for i, fault in enumerate(faults) if fault is not None)
         raise DatasetError(
-            f"{table.where(bad)}: empty {column!r}; mend it, or use --skip-bad to leave such out"
+            f"{table.where(bad)}: {column!r} {faults[bad]}; mend it, or use --skip-bad to leave "
+            f"such out"
         )
     if not keep:
         raise DatasetError(f"{table.name}: no text in it; a data set needs at least one sample")

@@ -2,6 +2,7 @@
 
 import csv
 import json
+import re
 from collections.abc import Callable, Iterator, Sequence
 from importlib import resources
 from pathlib import Path
@@ -11,6 +12,7 @@ from .datasets import Dataset, LabelSet, Span, Table, dataset_of
 from .errors import DatasetError
 from .text import listing
 
+CONLLU_ID = re.compile(r"\d+([-.]\d+)?")
 SHIPPED = {"concepts": "word"}  # name → the column that names the target word
 
 
@@ -238,10 +240,10 @@ def _conllu_sentence(
     text = next((li.split("=", 1)[1].strip() for _, li in block if li.startswith("# text =")), None)
     tokens = [(number, line.split("\t")) for number, line in block if not line.startswith("#")]
     for number, fields in tokens:
-        if len(fields) != 10:
+        if len(fields) != 10 or not CONLLU_ID.fullmatch(fields[0]):
             raise DatasetError(
-                f"{path}, line {number}: {len(fields)} tab-separated fields where CoNLL-U has 10; "
-                f"mend the line, or use --skip-bad to leave the sentence out"
+                f"{path}, line {number}: no CoNLL-U word (ten tab-separated fields, the first a "
+                f"number); mend the line, or use --skip-bad to leave the sentence out"
             )
     text = _spell(tokens) if text is None else text
     found: list[tuple[Span, list[str]]] = []

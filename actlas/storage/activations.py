@@ -1,5 +1,6 @@
 """Models, data sets and extractions in and out of the store."""
 
+import json
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from typing import Any
@@ -50,7 +51,7 @@ def add_model(database: Database, model: LoadedModel) -> Model:
                 architecture=model.architecture,
                 parameters=model.parameters,
                 max_length=model.max_length,
-                config=model.config.to_dict(),
+                config=json.loads(model.config.to_json_string(use_diff=False)),
             )
             session.add(found)
         return found
