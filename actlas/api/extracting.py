@@ -167,11 +167,10 @@ def _write_all(
         write_window(database, extraction, window, now - clock)
         clock = now
 
-    rows, total = 0, len(extractor.dataset)
     title = f"extracting {count(len(extractor.sites), 'site')}"
-    with bar(title, shown=progress) as show, BackgroundWriter(write) as writer:
-        show(first, total, 0)
-        for window in extractor.windows(first):
+    with (
+        bar(title, len(extractor.dataset), "rows", done=first, shown=progress) as advance,
+        BackgroundWriter(write) as writer,
+    ):
+        for window in extractor.windows(first, advance):
             writer.put(window)
-            rows += len(window.rows)
-            show(window.stop_sample, total, rows)

@@ -1,43 +1,40 @@
-"""Progress on the terminal: rows, rows a second, time left."""
+"""Progress on the terminal: how much is done, how fast, how long it will take."""
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Protocol
 
-
-class Progress(Protocol):
-    """Told how much of the work is done."""
-
-    def __call__(self, done: int, total: int, rows: int) -> None:
-        """Take samples done, samples in all, and rows so far."""
-
-
-def silent(done: int, total: int, rows: int) -> None:
-    """Show nothing."""
+Advance = Callable[[int, int], None]
 
 
 @contextmanager
-def bar(title: str, *, shown: bool = True) -> Iterator[Progress]:
-    """A progress bar on standard error; nothing where that is no terminal."""
+def bar(
+    title: str, total: int, noun: str, *, done: int = 0, shown: bool = True
+) -> Iterator[Advance]:
+    """A progress bar on standard error; nothing where that is no terminal.
+
+    Gives a function that takes how much of `total` more is done, and how many more of `noun`.
+    """
     if not shown or not sys.stderr.isatty():
-        yield silent
+        yield lambda steps, things: None
         return
     from rich.console import Console
-    from rich.progress import BarColumn, TextColumn, TimeRemainingColumn
-    from rich.progress import Progress as Bar
+    from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
     columns = (
         TextColumn(title),
         BarColumn(),
-        TextColumn("{task.fields[rows]:,} rows · {task.fields[rate]:,.0f} rows/s"),
+        TextColumn("{task.fields[said]}"),
         TimeRemainingColumn(),
     )
-    with Bar(*columns, console=Console(stderr=True), transient=True) as shown_bar:
-        task = shown_bar.add_task(title, rows=0, rate=0.0)
+    with Progress(*columns, console=Console(stderr=True), transient=True) as drawn:
+        task = drawn.add_task(title, total=total, completed=done, said="")
+        counted = 0
 
-        def update(done: int, total: int, rows: int) -> None:
-            elapsed = shown_bar.tasks[0].elapsed or 1e-9
-            shown_bar.update(task, completed=done, total=total, rows=rows, rate=rows / elapsed)
+        def advance(steps: int, things: int) -> None:
+            nonlocal counted
+            counted += things
+            rate = counted / (drawn.tasks[0].elapsed or 1e-9)
+            drawn.update(task, advance=steps, said=f"{counted:,} {noun} · {rate:,.0f}/s")
 
-        yield update
+        yield advance

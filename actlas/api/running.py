@@ -59,10 +59,10 @@ def run(database: Database, request: Request, *, progress: bool) -> list[StoredR
     per_site = "acts" in request.analysis.needs
     targets = [Layers((acts,)) for acts in opened] if per_site else [opened]
     runs = []
-    with bar(request.analysis.name, shown=progress) as show:
-        for i, layers in enumerate(targets):
-            show(i, len(targets), 0)
+    with bar(request.analysis.name, len(targets), "runs", shown=progress) as advance:
+        for layers in targets:
             runs.append(_run_one(database, request, layers))
+            advance(1, 1)
     return runs
 
 

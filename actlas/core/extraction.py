@@ -1,7 +1,7 @@
 """Extraction: from texts to windows of pooled activations, in row order."""
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -96,11 +96,18 @@ class Extractor:
         self.max_length = min(options.max_length or model.max_length, model.max_length)
         self.side = sites[0].stack
 
-    def windows(self, first_sample: int = 0) -> Iterator[Window]:
-        """Yield windows from `first_sample` (the start of a window) to the end."""
+    def windows(
+        self,
+        first_sample: int = 0,
+        advance: Callable[[int, int], None] = lambda samples, rows: None,
+    ) -> Iterator[Window]:
+        """Yield windows from `first_sample` (the start of a window) to the end.
+
+        advance: told after every batch how many samples and rows it had.
+        """
         with self.model.reading(self.sites) as read:
             for group in self._groups(first_sample):
-                yield self._window(group, read)
+                yield self._window(group, read, advance)
 
     def batches(self) -> "Iterator[tuple[torch.Tensor, torch.Tensor]]":
         """Yield the padded ids and masks (batch, length) of every forward pass, in order."""
@@ -167,7 +174,9 @@ class Extractor:
         if group:
             yield group
 
-    def _window(self, group: list[Encoded], read: Any) -> Window:
+    def _window(
+        self, group: list[Encoded], read: Any, advance: Callable[[int, int], None]
+    ) -> Window:
         pooled = [self._pool(one) for one in group]
         rows = rows_of(pooled)
         offsets = np.concatenate([[0], np.cumsum([len(p) for p in pooled])])
@@ -180,6 +189,7 @@ class Extractor:
             source = np.concatenate([b * longest + p.positions for b, p in enumerate(chosen)])
             lengths = np.concatenate([p.lengths for p in chosen])
             buffers.put(tensors, source, lengths, target)
+            advance(len(batch), len(target))
         return Window(
             group[0].sample,
             group[-1].sample + 1,
