@@ -1,5 +1,6 @@
 """The analysis `probe` against scikit-learn by hand, closed forms and its own baselines."""
 
+
 import numpy as np
 import pytest
 from scipy.stats import binomtest
@@ -84,7 +85,7 @@ def test_the_wilson_interval_stays_between_0_and_1_and_shrinks():
         widths = []
         for n in (1, 2.5, 10, 1000):
             low, high = wilson(share, n)
-            assert 0 <= low <= share <= high + 1e-15 <= 1 + 1e-15
+            assert 0 <= low <= share + 1e-15 <= high + 2e-15 <= 1 + 2e-15
             widths.append(high - low)
         assert widths == sorted(widths, reverse=True)
 
@@ -140,7 +141,7 @@ def test_the_split_keeps_groups_whole_and_has_every_class_on_both_sides(seed, te
     assert len(test) / 500 == pytest.approx(test_share, abs=0.06)
 
 
-@pytest.mark.parametrize("test_share", [0.25, 0.4, 0.5, 0.6, 0.75])
+@pytest.mark.parametrize("test_share", [0.1, 0.25, 1 / 3, 0.5, 2 / 3, 0.75])
 def test_the_share_of_test_rows_is_the_one_asked_for(test_share):
     found = summary(*clusters(groups=60), test_share=test_share)
     assert found["test"] / found["rows"] == pytest.approx(test_share, abs=0.06)
@@ -246,9 +247,8 @@ def test_rows_without_label_are_left_out():
     found = run(acts, partial)
     cut = run(Activations.of(acts.numpy()[30:]), Labels.of(names[30:], groups=labels.groups[30:]))
     assert found.tables["summary"]["rows"].tolist() == [150]
-    assert list(found.tables["summary"]) == pytest.approx(
-        list(cut.tables["summary"]), nan_ok=True
-    ) or (np.array_equal(found.arrays["coef"], cut.arrays["coef"]))
+    assert np.array_equal(found.arrays["coef"], cut.arrays["coef"])
+    assert found.tables["summary"]["test"] == cut.tables["summary"]["test"]
     assert found.warnings == ()
 
 
@@ -260,9 +260,8 @@ def test_rare_classes_are_left_out_with_a_warning():
     (found,) = result.tables["summary"]
     assert (found["rows"], found["classes"]) == (177, 3)
     assert "rare" not in result.tables["classes"]["label"].tolist()
-    assert result.warnings == ("1 classes with a single group left out: rare",) or (
-        result.warnings == ("1 class with a single group left out: rare",)
-    )
+    (warning,) = result.warnings
+    assert warning == "left out as they occur in a single group: rare"
 
 
 def test_many_rare_classes_are_counted_and_some_named():
@@ -270,7 +269,7 @@ def test_many_rare_classes_are_counted_and_some_named():
     names = labels.values()
     names[:24] = [f"rare {i // 3}" for i in range(24)]
     (warning,) = run(acts, Labels.of(names, groups=labels.groups)).warnings
-    assert warning.startswith("8 classes with a single group left out: rare 0, rare 1")
+    assert warning.startswith("left out as they occur in a single group: rare 0, rare 1")
     assert warning.endswith(", …")
 
 
@@ -323,7 +322,7 @@ def test_too_few_iterations_are_reported():
     [
         ({"test_share": 0.0}, "test_share=0.0 must lie between 0 and 1"),
         ({"test_share": 1.0}, "test_share=1.0 must lie"),
-        ({"test_share": float("nan")}, "test_share=nan must lie"),
+        ({"test_share": float("nan")}, "test_share=nan"),
         ({"c": 0.0}, "c > 0"),
         ({"c": -1.0}, "c > 0"),
         ({"c": float("nan")}, "c > 0|c=nan"),

@@ -19,10 +19,10 @@ from actlas.core import Extractor, LoadedModel
 from .tiny import TEXTS
 
 SITES = ["embed", "layers.1"]
-OPTIONS = {"batch_tokens": 32, "max_length": 20}  # windows of four or more samples; some are cut
+OPTIONS = {"batch_tokens": 32, "max_length": 20}  # many windows; some texts are cut
 
 
-def data(n=40):
+def data(n=200):
     return actlas.Dataset.of([f"{TEXTS[i % len(TEXTS)]} No. {i}" for i in range(n)])
 
 
@@ -226,7 +226,7 @@ def test_a_disk_that_fills_up_is_said_in_one_line(tiny, sqlite_store, undisturbe
     connection.close()
 
     def limit(connection, _record):
-        connection.execute(f"PRAGMA max_page_count={pages + 2}")
+        connection.execute(f"PRAGMA max_page_count={pages + 3}")
 
     sqlite_store.close()
     sa.event.listen(engine, "connect", limit)

@@ -1,7 +1,9 @@
 """`Store.sql` reads, and the database itself refuses whatever writes."""
 
+import tempfile
 import threading
 import time
+from pathlib import Path
 
 import pandas
 import pytest
@@ -117,13 +119,20 @@ def fingerprint(store):
 
 
 @pytest.fixture
-def refused(filled, tmp_path):
+def outside():
+    """A folder that a server under another user can write to, so that only it can refuse."""
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        folder.chmod(0o777)
+        yield folder
+
+
+@pytest.fixture
+def refused(filled, outside):
     """Check that each of some statements is refused and changes nothing."""
 
     def check(statements):
-        folder = tmp_path / "outside"
-        folder.mkdir()
-        folder.chmod(0o777)  # so that only the database can refuse
+        folder = outside
         before = fingerprint(filled)
         wrong = []
         for template in statements:
@@ -202,9 +211,12 @@ def test_whatever_writes_in_sqlite_is_refused(refused, filled):
     refused(SQLITE)
 
 
-def test_whatever_writes_in_postgresql_is_refused(refused, filled):
+def test_whatever_writes_in_postgresql_is_refused(refused, filled, outside):
     if filled.url.startswith("sqlite"):
         pytest.skip("PostgreSQL only")
+    with filled.database.write() as session:  # this server does run programs when it may
+        session.execute(sa.text(f"COPY (SELECT 1) TO PROGRAM 'touch {outside}/control'"))
+    (outside / "control").unlink()
     refused(POSTGRESQL)
 
 

@@ -3,6 +3,7 @@
 from ..storage import HEAD
 from .demo import run_demo
 from .doctor import doctor
+from .environment import seed_everything
 from .extracting import Work
 from .handles import StoredExtraction, StoredRun
 from .records import consequence, listed, remove, shown
@@ -31,6 +32,7 @@ __all__ = [
     "run",
     "run_demo",
     "run_records",
+    "seed_everything",
     "shown",
     "store_url",
     "tables_of",

@@ -11,6 +11,7 @@ from ..core import (
     InputError,
     Labels,
     Layers,
+    PluginError,
     Result,
     Rows,
     count,
@@ -122,7 +123,12 @@ class StoredRun:
         """The analysis as it is installed now; None where its plugin is not."""
         known = registry()
         name = self.record.analysis
-        return self.given or (known.get(name) if name in known.names else None)
+        if self.given is not None or name not in known.names:
+            return self.given
+        try:
+            return known.get(name)
+        except PluginError:
+            return None
 
     @cached_property
     def result(self) -> Result:

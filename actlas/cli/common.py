@@ -1,6 +1,7 @@
 """Options that commands share, and printing tables or JSON."""
 
 import json
+import math
 import shutil
 import sys
 from collections.abc import Callable, Iterable, Mapping
@@ -26,7 +27,16 @@ def json_option(command: Command) -> Command:
 
 def print_json(value: Any) -> None:
     """Print JSON, one document."""
-    click.echo(json.dumps(value, indent=1, ensure_ascii=False, default=_plain))
+    click.echo(json.dumps(_finite(value), indent=1, ensure_ascii=False, default=_plain))
+
+
+def _finite(value: Any) -> Any:
+    """Put null for NaN and infinity, which JSON does not have."""
+    if isinstance(value, Mapping):
+        return {key: _finite(inner) for key, inner in value.items()}
+    if isinstance(value, list | tuple):
+        return [_finite(inner) for inner in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def _plain(value: Any) -> Any:
@@ -50,9 +60,14 @@ def print_rows(rows: Iterable[Mapping[str, Any]], as_json: bool, empty: str = "n
 def print_columns(names: list[str], rows: list[tuple[Any, ...]], as_json: bool) -> None:
     """Print a query's result as a table, or as a JSON list of records."""
     if as_json:
-        print_json([dict(zip(names, row, strict=True)) for row in rows])
+        print_json([dict(zip(_distinct(names), row, strict=True)) for row in rows])
     else:
         _print_table(names, rows)
+
+
+def _distinct(names: list[str]) -> list[str]:
+    """Number the columns that share a name: id, id_2."""
+    return [n if (k := names[:i].count(n)) == 0 else f"{n}_{k + 1}" for i, n in enumerate(names)]
 
 
 def print_record(record: Mapping[str, Any], as_json: bool) -> None:

@@ -87,13 +87,16 @@ def extract(
     from .. import api, core
 
     texts = core.read_dataset(
-        dataset, text=text, labels=labels.split(",") if labels else None, target=target,
-        split=split, limit=limit, skip_bad=skip_bad,
+        dataset, text=text, labels=[n.strip() for n in labels.split(",")] if labels else None,
+        target=target, split=split, limit=limit, skip_bad=skip_bad,
     )  # fmt: skip
     if texts.skipped:
         click.echo(f"left out {core.count(texts.skipped, 'unreadable or empty record')}", err=True)
+    loading = {n: options.pop(n) for n in ("device", "compute_dtype", "trust_remote_code")}
+    network = core.load_model(model, **loading)
+    network.select(options["sites"])  # what is wrong is said before a store is made
     with api.open(store) as opened:
-        done = opened.extract(model, texts, progress=True, on_plan=say_plan, **options)
+        done = opened.extract(network, texts, progress=True, on_plan=say_plan, **options)
         for warning in done.warnings:
             click.echo(f"warning: {warning}", err=True)
         record = {

@@ -49,8 +49,9 @@ def group_for(noun: str) -> click.Group:
 
         with api.open(store, create=False) as opened:
             number, said = api.consequence(opened, noun, ident)
-            if not yes:
-                click.confirm(f"delete {said}?", abort=True, err=True)
+            if not yes and not click.confirm(f"delete {said}?", err=True):
+                click.echo("nothing deleted", err=True)
+                click.get_current_context().exit(1)
             api.remove(opened, noun, number)
             print_record({"removed": said}, as_json)
 

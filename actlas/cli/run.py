@@ -35,7 +35,9 @@ class Analyses(click.Group):
 
 
 @click.group(cls=Analyses, subcommand_metavar="ANALYSIS [OPTIONS]")
-@click.option("--plugin", multiple=True, metavar="FILE", help="Python file with more analyses.")
+@click.option(
+    "--plugin", multiple=True, metavar="FILE", is_eager=True, help="Python file with more analyses."
+)
 def run(plugin: tuple[str, ...]) -> None:
     """Run an analysis on an extraction and store its results."""
 
@@ -61,8 +63,12 @@ def option_for(parameter: "Parameter") -> click.Option:
     if parameter.type is bool:
         flag = parameter.option.removeprefix("--")
         return click.Option([f"--{flag}/--no-{flag}", parameter.name], show_default=True, **shared)
-    texts = [str(choice) for choice in parameter.choices]
+    by_text = {str(choice): choice for choice in parameter.choices}
+    texts = list(by_text)
     kind = click.Choice(texts) if texts else parameter.type
+    if texts:  # a choice of numbers comes back as the number
+        shared["callback"] = lambda _, __, text: by_text.get(text)
+        shared["default"] = None if parameter.default is None else str(parameter.default)
     default = parameter.default is not None
     return click.Option(
         [parameter.option, parameter.name], type=kind, show_default=default, **shared

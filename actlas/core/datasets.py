@@ -126,7 +126,7 @@ class Dataset:
             for name, s in self.label_sets.items()
         }
         words = None if self.words is None else self.words[:samples]
-        return Dataset(f"{self.name}[:{samples}]", self.texts[:samples], sets, words)
+        return Dataset(f"{self.name}[:{samples}]", self.texts[:samples], sets, words, self.skipped)
 
     @classmethod
     def of(

@@ -80,4 +80,5 @@ def _group_numbers(groups: Sequence[Any] | NDArray[Any] | None, n: int) -> NDArr
         return np.arange(n)
     if len(groups) != n:
         raise LabelError(f"{n} labels but groups for {len(groups)} rows")
-    return np.unique(np.asarray(groups), return_inverse=True)[1].astype(np.int64)
+    numbers: dict[Any, int] = {}
+    return np.array([numbers.setdefault(group, len(numbers)) for group in groups], np.int64)

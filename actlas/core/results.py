@@ -1,8 +1,9 @@
 """Results: named tables, arrays and figures that an analysis returns."""
 
 import dataclasses
+import inspect
 import types
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Annotated, Any, Union, final, get_args, get_origin, get_type_hints
 
@@ -43,7 +44,11 @@ class TableSpec:
             raise AnalysisError(f"table {name!r}: {row_type!r} is no dataclass; add @dataclass")
         hints = get_type_hints(row_type, include_extras=True)
         columns = tuple(_column(name, f.name, hints[f.name]) for f in dataclasses.fields(row_type))
-        return cls(name, columns, (row_type.__doc__ or "").strip().splitlines()[0])
+        written = inspect.getdoc(row_type) or ""
+        if not written.strip():
+            raise AnalysisError(f"table {name!r}: {row_type.__name__} has a blank docstring")
+        generated = written.startswith(f"{row_type.__name__}(")  # what @dataclass writes itself
+        return cls(name, columns, "" if generated else written.strip().splitlines()[0])
 
 
 def _column(table: str, name: str, hint: Any) -> Column:
@@ -152,6 +157,8 @@ def _by_column(where: str, spec: TableSpec, given: Any) -> Mapping[str, Any]:
         return given.columns
     if isinstance(given, Mapping):
         return given
+    if not dataclasses.is_dataclass(given) and not isinstance(given, Iterable):
+        raise AnalysisError(f"{where}: {given!r} is no row, rows or columns")
     rows = [given] if dataclasses.is_dataclass(given) else list(given)
     names = [column.name for column in spec.columns]
     for row in rows:
@@ -161,6 +168,8 @@ def _by_column(where: str, spec: TableSpec, given: Any) -> Mapping[str, Any]:
 
 
 def _checked_column(where: str, column: Column, values: Any) -> NDArray[Any]:
+    if isinstance(values, str) or not isinstance(values, Iterable):
+        raise AnalysisError(f"{where}, column {column.name!r}: {values!r} is no sequence")
     listed = values.tolist() if isinstance(values, np.ndarray) else list(values)
     expected = {"int": int, "float": int | float, "bool": bool, "str": str}[column.kind]
     out: list[Any] = []
@@ -173,6 +182,8 @@ def _checked_column(where: str, column: Column, values: Any) -> NDArray[Any]:
         wrong = plain is not None and (
             not isinstance(plain, expected) or (isinstance(plain, bool) and column.kind != "bool")
         )
+        if column.kind == "int" and isinstance(plain, int) and not -(2**63) <= plain < 2**63:
+            wrong = True
         if wrong or plain in (float("inf"), -float("inf")):
             raise AnalysisError(
                 f"{where}, column {column.name!r}: {plain!r} is no finite {column.kind}"

@@ -114,7 +114,7 @@ def probe(
     Baselines: the commonest class, and the same probe trained on labels permuted between
     groups (Hewitt & Liang 2019: what a probe reaches without anything to read).
     """
-    _check_settings(test_share, c, max_iter, permutations)
+    _check_settings(test_share, c, max_iter, permutations, seed)
     acts, labels, warnings = _usable(acts, labels)
     X = acts.numpy()
     train, test = _split(labels, test_share, seed)
@@ -132,9 +132,13 @@ def probe(
     return Result({"summary": summary, "classes": classes}, arrays, warnings)
 
 
-def _check_settings(test_share: float, c: float, max_iter: int, permutations: int) -> None:
+def _check_settings(
+    test_share: float, c: float, max_iter: int, permutations: int, seed: int
+) -> None:
     if not 0 < test_share < 1:
         raise InputError(f"probe: test_share={test_share} must lie between 0 and 1")
+    if not 0 <= seed < 2**32:
+        raise InputError(f"probe: seed={seed} must lie between 0 and 2³² - 1")
     if c <= 0 or max_iter < 1 or permutations < 0:
         raise InputError("probe: c > 0, max_iter ≥ 1 and permutations ≥ 0 are needed")
 
@@ -152,22 +156,30 @@ def _usable(acts: Activations, labels: Labels) -> tuple[Activations, Labels, lis
             f"{len(kept.names)} of {len(labels.names)}"
         )
     shown = ", ".join(rare[:5]) + (", …" if len(rare) > 5 else "")
-    warnings = [f"{len(rare)} classes with a single group left out: {shown}"] if rare else []
+    warnings = [f"left out as they occur in a single group: {shown}"] if rare else []
     return acts.take(keep), kept, warnings
 
 
 def _split(
     labels: Labels, test_share: float, seed: int
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    import warnings
+
     from sklearn.model_selection import StratifiedGroupKFold
 
-    few = min(len(np.unique(labels.groups[labels.codes == k])) for k in range(len(labels.names)))
-    folds = max(2, min(round(1 / test_share), few))
-    splitter = StratifiedGroupKFold(folds, shuffle=True, random_state=seed)
-    for train, test in splitter.split(labels.codes, labels.codes, labels.groups):
-        everything = np.arange(len(labels.names))
-        if all(np.isin(everything, labels.codes[side]).all() for side in (train, test)):
-            return train, test
+    swapped = test_share > 0.5  # then the larger side is the test
+    wanted = max(2, round(1 / min(test_share, 1 - test_share)))
+    groups = [len(np.unique(labels.groups[labels.codes == k])) for k in range(len(labels.names))]
+    everything = np.arange(len(labels.names))
+    # A class of few groups is on both sides of some splits only; fewer folds where of none.
+    for folds in range(min(wanted, max(groups)), 1, -1):
+        splitter = StratifiedGroupKFold(folds, shuffle=True, random_state=seed)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", UserWarning)  # of classes smaller than the folds
+            splits = list(splitter.split(labels.codes, labels.codes, labels.groups))
+        for train, test in splits:
+            if all(np.isin(everything, labels.codes[side]).all() for side in (train, test)):
+                return (test, train) if swapped else (train, test)
     raise LabelError(
         f"probe: no split by groups puts every class of {labels.name!r} on both sides; choose "
         f"other groups, or leave rare classes out"

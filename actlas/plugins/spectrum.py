@@ -7,7 +7,7 @@ from typing import Annotated, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from actlas import Activations, InputError, Result, ResultTable, analysis
+from actlas import Activations, InputError, NonFiniteError, Result, ResultTable, analysis
 
 
 @dataclass(frozen=True)
@@ -69,6 +69,8 @@ class _Moments:
         magnitude = np.abs(X)
         top = magnitude.argmax(axis=0)
         largest = magnitude[top, np.arange(X.shape[1])]
+        if not np.isfinite(largest).all():
+            raise NonFiniteError("spectrum: rows hold NaN or infinity; leave them out")
         higher = largest > self.max_abs
         self.max_abs[higher] = largest[higher]
         self.max_row[higher] = top[higher] + self.rows
@@ -146,7 +148,9 @@ def spectrum(
 def _summary(moments: _Moments, values: NDArray[np.float64]) -> Summary:
     total, width = float(values.sum()), len(values)
     power = float(moments.mean @ moments.mean)
-    floor = (total + power) * np.finfo(np.float64).eps * width
+    # Rounding of the products, of the drift taken from them, and of X - shift.
+    eps, drift = np.finfo(np.float64).eps, moments.sum / moments.rows
+    floor = width * eps * (total + float(drift @ drift) + eps * power)
     varies = total > floor
     p = values[values > 0] / total if varies else np.ones(1)
     return Summary(

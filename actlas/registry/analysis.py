@@ -1,6 +1,7 @@
 """The @analysis decorator: one function becomes a described, checked, callable analysis."""
 
 import inspect
+import math
 import re
 import types
 from collections.abc import Callable, Mapping
@@ -44,6 +45,11 @@ INPUTS: dict[str, tuple[type, str]] = {
     "model": (LoadedModel, "the network itself"),
 }
 PARAMETER_TYPES = (int, float, str, bool)
+# Names that the host's own options and arguments have.
+HOSTS = (
+    "analysis", "as_json", "device", "extraction", "force", "groups", "help", "json", "nonfinite",
+    "plugin", "progress", "site", "sites", "store",
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -71,8 +77,11 @@ class Parameter:
         if self.type is float and isinstance(value, int) and not isinstance(value, bool):
             value = float(value)
         fits = type(value) is self.type and (not self.choices or value in self.choices)
+        fits = fits and (self.type is not float or math.isfinite(value))
         if not fits:
             wanted = " or ".join(map(repr, self.choices)) or f"of type {self.type.__name__}"
+            if self.type is float and isinstance(value, float):
+                wanted = "a finite number"
             raise InputError(f"{who}: {self.name}={value!r} does not fit; it is {wanted}")
         return value
 
@@ -117,6 +126,9 @@ class Analysis:
         bound = dict(zip(self.needs, inputs, strict=False))
         if len(inputs) > len(self.needs):
             raise InputError(f"{self.name} takes {', '.join(self.needs)}, not {len(inputs)} inputs")
+        twice = [name for name in bound if name in named]
+        if twice:
+            raise InputError(f"{self.name} is given {twice[0]} twice; give it once")
         bound |= {name: named.pop(name) for name in self.needs if name in named}
         self._check_inputs(bound)
         result = self.function(**bound, **self.settings(named))
@@ -149,6 +161,11 @@ class Analysis:
                 f"{sorted(result.arrays)}"
             )
         arrays = {name: np.asarray(array) for name, array in result.arrays.items()}
+        for name, array in arrays.items():
+            if array.dtype.kind not in "biufcSU":
+                raise AnalysisError(
+                    f"analysis {self.name!r}, array {name!r}: {array.dtype} is no number or text"
+                )
         return Result(tables, arrays, tuple(result.warnings), Figures(self.figures, tables))
 
     def key(self, settings: Mapping[str, Any], inputs: Mapping[str, Any]) -> str:
@@ -264,6 +281,10 @@ def _parameter(who: str, name: str, hint: Any, default: Any) -> Parameter:
         optional, hint = True, kinds[0] if len(kinds) == 1 else None
     choices = get_args(hint) if get_origin(hint) is Literal else ()
     kind = type(choices[0]) if choices else hint
+    if name in HOSTS or name in INPUTS:
+        raise AnalysisError(
+            f"analysis {who!r}: the name {name!r} is the host's own; rename the parameter"
+        )
     if kind not in PARAMETER_TYPES or not text or default is inspect.Parameter.empty:
         raise AnalysisError(
             f'analysis {who!r}: write parameter {name!r} as `{name}: Annotated[int, "help"] = '

@@ -56,7 +56,11 @@ class Registry:
         known = self._entries.get(entry.name)
         if known is None and _wanted(entry):
             self._entries[entry.name] = entry
-        elif known is not None and (known.value, _owner(known)) != (entry.value, _owner(entry)):
+        elif (
+            known is not None
+            and _wanted(entry)
+            and (known.value, _owner(known)) != (entry.value, _owner(entry))
+        ):
             self._broken[f"{entry.name} ({_owner(entry)})"] = (
                 f"the name {entry.name!r} is taken by {_owner(known)}; {_owner(entry)} must rename"
             )
@@ -73,9 +77,13 @@ class Registry:
         sys.modules[spec.name] = module  # get_type_hints looks names up there
         try:
             spec.loader.exec_module(module)
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             raise PluginError(f"plugin file {path} fails on import: {_said(error)}") from error
-        found = [value for value in vars(module).values() if isinstance(value, Analysis)]
+        found = [
+            value
+            for value in vars(module).values()
+            if isinstance(value, Analysis) and value.function.__module__ == spec.name
+        ]
         if not found:
             raise PluginError(f"plugin file {path} has no @analysis; decorate a function")
         for one in found:
@@ -104,7 +112,7 @@ class Registry:
         entry = self._entries[name]
         try:
             loaded = entry.load()
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             raise PluginError(
                 f"plugin {name!r} of {_owner(entry)} fails: {_said(error)}"
             ) from error
@@ -130,7 +138,7 @@ class Registry:
             yield Plugin(name, "", error=error_text)
 
 
-def _said(error: Exception) -> str:
+def _said(error: BaseException) -> str:
     return f"{type(error).__name__}: {' '.join(str(error).split())}"
 
 

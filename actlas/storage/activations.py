@@ -109,9 +109,7 @@ def label_sets(database: Database, dataset_id: int) -> dict[str, str]:
     """Names of a data set's label sets with their levels."""
     with database.read() as session:
         found = sa.select(StoredLabels.name, StoredLabels.level).order_by(StoredLabels.id)
-        return dict(
-            session.execute(found.where(StoredLabels.dataset_id == dataset_id)).tuples().all()
-        )
+        return dict(session.execute(found.where(StoredLabels.dataset_id == dataset_id)).all())
 
 
 def read_labels(database: Database, dataset_id: int, name: str) -> LabelSet:
@@ -140,7 +138,7 @@ def read_texts(database: Database, dataset_id: int, samples: Sequence[int]) -> d
         statement = sa.select(Sample.sample, Sample.text).where(
             Sample.dataset_id == dataset_id, Sample.sample.in_(set(samples))
         )
-        return dict(session.execute(statement).tuples().all())
+        return dict(session.execute(statement).all())
 
 
 def extraction_key(

@@ -99,7 +99,7 @@ class Database:
         table: Any = kind
         with self.read() as session:
             found: Record | None = None
-            if str(ident).isdigit():
+            if str(ident).isdecimal() and len(str(ident)) < 19:
                 found = session.get(kind, int(ident))
             elif name is not None:
                 matches = sa.select(kind).where(getattr(table, name) == ident)

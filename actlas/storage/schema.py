@@ -53,6 +53,10 @@ def upgrade(connection: Connection) -> None:
     """Create the schema or bring it to this actlas's version."""
     from alembic import command
 
+    version = current_version(connection)
+    if version is not None and version not in known_versions():
+        check(connection, "the store")
+
     with _config(connection) as config:
         command.upgrade(config, "head")
 

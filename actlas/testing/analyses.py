@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from ..api import seed_everything
 from ..core import (
     Activations,
     ActlasError,
@@ -72,6 +73,8 @@ def outcomes(analysis: Analysis) -> list[dict[str, str]]:
             outcome, why = "failed", str(error)
         except _NotRun as error:
             outcome, why = "not run", str(error)
+        except Exception as error:  # whatever an analysis raises is its failure, not ours
+            outcome, why = "failed", f"{type(error).__name__}: {error}"
         else:
             outcome, why = "passed", ""
         found.append({"check": check.name, "outcome": outcome, "why": why})
@@ -107,11 +110,14 @@ def synthetic(analysis: Analysis) -> dict[str, Any]:
 class _Kit:
     def __init__(self, analysis: Analysis, inputs: dict[str, Any], parameters: dict[str, Any]):
         self.analysis, self.inputs, self.parameters = analysis, inputs, parameters
+        # Before any check: a change that is made again shows no difference.
+        self.before = {n: [a.copy() for a in _arrays(v)] for n, v in inputs.items()}
 
     def _run(self, inputs: Mapping[str, Any] | None = None) -> Result:
         lacking = [n for n in self.analysis.needs if n not in self.inputs]
         if lacking:
             raise _NotRun(f"give checks() its inputs {lacking}: they cannot be made up")
+        seed_everything(0)  # as the host does
         return self.analysis(**(inputs or self.inputs), **self.parameters)
 
     def declared(self) -> None:
@@ -133,11 +139,13 @@ class _Kit:
             _assert_equal(whole, self._run(small), f"chunks of {size} rows give another")
 
     def pure(self) -> None:
-        matrices = {n: v for n, v in self.inputs.items() if isinstance(v, Activations)}
-        before = {name: acts.numpy() for name, acts in matrices.items()}
+        copies = {n: [a.copy() for a in _arrays(v)] for n, v in self.inputs.items()}
         self._run()
-        for name, acts in matrices.items():
-            assert np.array_equal(acts.numpy(), before[name]), f"it changed its input {name!r}"
+        for before in (self.before, copies):
+            for name, value in self.inputs.items():
+                for now, then in zip(_arrays(value), before[name], strict=True):
+                    same = np.array_equal(now, then, equal_nan=now.dtype.kind == "f")
+                    assert same, f"it changed its input {name!r}"
 
     def missing(self) -> None:
         for name in self.analysis.needs:
@@ -160,8 +168,7 @@ class _Kit:
             "the docstring's first line is no sentence; write what it measures, with a full stop"
         )
         for spec in self.analysis.tables.values():
-            undocumented = not spec.doc or spec.doc.startswith(spec.name.capitalize() + "(")
-            assert not undocumented, f"table {spec.name!r} has no docstring; say what one row is"
+            assert spec.doc, f"table {spec.name!r} has no docstring; say what one row is"
 
     def figures(self) -> None:
         result = self._run()
@@ -174,6 +181,14 @@ class _Kit:
             chart = result.figures[name]
             assert hasattr(chart, "to_dict"), f"figure {name!r} is {type(chart).__name__}, no chart"
             chart.to_dict()
+
+
+def _arrays(value: Any) -> list[Any]:
+    if isinstance(value, Activations):
+        return [value.numpy()]
+    if isinstance(value, Layers):
+        return [acts.numpy() for acts in value]
+    return [value.codes, value.groups] if isinstance(value, Labels) else []
 
 
 def _chunked(value: Any, size: int) -> Any:
@@ -199,6 +214,6 @@ def _close(a: Any, b: Any) -> bool:
     if a.shape != b.shape:
         return False
     if a.dtype.kind == "f":
-        scale = float(np.nanmax(np.abs(a), initial=1e-300))
+        scale = float(np.max(np.abs(a[np.isfinite(a)]), initial=1e-300))
         return bool(np.allclose(a, b, rtol=TOLERANCE, atol=TOLERANCE * scale, equal_nan=True))
     return bool(np.array_equal(a, b))

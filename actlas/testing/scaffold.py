@@ -1,10 +1,12 @@
 """Writing a new plugin distribution for an author to start from."""
 
 import re
+from keyword import iskeyword
 from pathlib import Path
 from string import Template
 
 from ..core import InputError
+from ..registry import registry
 
 PYPROJECT = """\
 [build-system]
@@ -83,8 +85,10 @@ def scaffold(name: str, folder: Path) -> Path:
 
     Raises InputError for a name that is none, or a folder that is there.
     """
-    if not re.fullmatch(r"[a-z][a-z0-9_]*", name):
+    if not re.fullmatch(r"[a-z][a-z0-9_]*", name) or iskeyword(name) or name == "np":
         raise InputError(f"{name!r} is no analysis name; use lower case, digits and _")
+    if name in registry().names:
+        raise InputError(f"there is an analysis {name!r} already; choose another name")
     if folder.exists():
         raise InputError(f"{folder} is there already; name another with --folder")
     names = {"name": name, "dashed": name.replace("_", "-")}
