@@ -182,10 +182,9 @@ def test_conllu_words_of_a_contraction_that_spell_only_part_of_it_have_the_whole
 
 def test_conllu_words_after_a_contraction_are_looked_for_behind_it(write):
     content = conllu(
-        ("1-2", "del"), ("1", "de", "ADP"), ("2", "el", "DET"), ("3", "el", "DET"), text="del el"
+        ("1-2", "du"), ("1", "de", "ADP"), ("2", "le", "DET"), ("3", "u", "X"), text="du u"
     )
-    dataset = read_dataset(write("a.conllu", content))
-    assert dataset.words_of(0)[2] == (4, 6)
+    assert read_dataset(write("a.conllu", content)).words_of(0)[2] == (3, 4)
 
 
 def test_conllu_empty_nodes_are_not_in_the_text(write):
@@ -456,11 +455,11 @@ def test_a_limit_keeps_the_count_of_what_was_left_out(write):
 
 def test_a_target_is_its_first_whole_word_in_any_case():
     dataset = Dataset.of(
-        ["A category of cat and cat", "CAT!", "(cat)"],
+        ["A bobcat category of cat and cat", "CAT!", "(cat)"],
         labels={"kind": ["x", None, "z"]},
         target=["cat", "cat", "cat"],
     )
-    assert list(dataset.label_set("kind@target").items) == [(0, 14, 17, "x"), (2, 1, 4, "z")]
+    assert list(dataset.label_set("kind@target").items) == [(0, 21, 24, "x"), (2, 1, 4, "z")]
     assert dataset.label_set("kind@target").level == "word"
     assert dataset.label_set("kind").level == "sample"
 

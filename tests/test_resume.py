@@ -22,7 +22,7 @@ SITES = ["embed", "layers.1"]
 OPTIONS = {"batch_tokens": 32, "max_length": 20}  # many windows; some texts are cut
 
 
-def data(n=200):
+def data(n=120):
     return actlas.Dataset.of([f"{TEXTS[i % len(TEXTS)]} No. {i}" for i in range(n)])
 
 
@@ -119,7 +119,11 @@ def test_stopped_and_taken_up_again_equals_undisturbed(
     firsts = []
     windows = Extractor.windows
     monkeypatch.setattr(
-        Extractor, "windows", lambda self, first=0: firsts.append(first) or windows(self, first)
+        Extractor,
+        "windows",
+        lambda self, first=0, *rest, **named: (
+            firsts.append(first) or windows(self, first, *rest, **named)
+        ),
     )
     extraction = store.extract(tiny("bert"), data(), SITES, **OPTIONS)
     assert firsts == [stops[2]]

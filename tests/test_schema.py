@@ -1,10 +1,10 @@
 """The schema of a store: one truth, and every other database refused with what to do."""
 
 import gc
-import multiprocessing
 import shutil
-import sqlite3
+import subprocess
 import sys
+import time
 
 import pytest
 import sqlalchemy as sa
@@ -203,13 +203,8 @@ def test_an_empty_file_becomes_a_store(tmp_path):
         assert store.database.sizes()
 
 
-@pytest.mark.parametrize(
-    "url", ["mysql://localhost/x", "http://localhost/x", "foo://x", "://", ":"]
-)
-def test_an_unknown_scheme(url, tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    if "://" not in url:
-        pytest.skip("a file name")
+@pytest.mark.parametrize("url", ["mysql://localhost/x", "http://localhost/x", "foo://x", "://"])
+def test_an_unknown_scheme(url):
     with pytest.raises(actlas.StoreError, match=r"use sqlite:///FILE or postgresql") as caught:
         actlas.open(url)
     one_line(caught)
@@ -234,29 +229,29 @@ def test_a_server_that_does_not_answer_is_one_line_without_the_password():
     assert "secret" not in str(caught.value)
 
 
-def open_and_write(url, barrier, answers):
-    try:
-        barrier.wait(60)
-        with actlas.open(url) as store:
-            answers.put(len(store.database.sizes()))
-    except BaseException as error:
-        answers.put(f"{type(error).__name__}: {error}")
+OPEN_AT = """
+import sys, time, actlas
+from actlas.api import Store  # imported before the start
+import actlas.storage.schema, alembic.command, alembic.config
+time.sleep(max(0, float(sys.argv[2]) - time.time()))
+with actlas.open(sys.argv[1]) as store:
+    print(len(store.database.sizes()))
+"""
 
 
 def test_a_new_store_opened_by_several_processes_at_once(store_url):
-    context = multiprocessing.get_context("spawn")
-    n = 4
-    barrier, answers = context.Barrier(n), context.Queue()
+    start = str(time.time() + 3)
     processes = [
-        context.Process(target=open_and_write, args=(store_url, barrier, answers)) for _ in range(n)
-    ]
-    for process in processes:
-        process.start()
-    found = [answers.get(timeout=60) for _ in processes]
-    for process in processes:
-        process.join()
-    answers.close()
-    assert found == [len(Base.metadata.tables)] * n
+        subprocess.Popen(
+            [sys.executable, "-c", OPEN_AT, store_url, start],
+            stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        )
+        for _ in range(4)
+    ]  # fmt: skip
+    answers = [process.communicate(timeout=60) for process in processes]
+    assert [(out.strip(), err[-500:]) for out, err in answers] == [
+        (str(len(Base.metadata.tables)), "")
+    ] * 4
 
 
 def test_a_copied_store_is_the_same_store(tmp_path, tiny):
@@ -266,7 +261,6 @@ def test_a_copied_store_is_the_same_store(tmp_path, tiny):
     shutil.copy(tmp_path / "a.db", tmp_path / "b.db")
     with actlas.open(str(tmp_path / "b.db")) as store:
         assert (store.extraction(1).activations("embed").numpy() == expected).all()
-    sqlite3.connect(tmp_path / "b.db").close()
 
 
 def words_dataset(items):
@@ -305,18 +299,13 @@ def tagged():
 
 
 @pytest.mark.parametrize("kind", ["bert", "gpt2"])
-@pytest.mark.parametrize(
-    ("name", "pooling"),
-    [
-        ("kind", "token"), ("kind", "word"), ("kind", "mean"), ("kind", "first"),
-        ("pos", "token"), ("pos", "word"),
-    ],
-)  # fmt: skip
-def test_row_labels_in_sql_are_those_in_python(tiny, store, tagged, kind, name, pooling):
-    extraction = store.extract(tiny(kind), tagged, "embed", pooling=pooling)
-    expected = labels_in_python(extraction, name)
-    assert len(expected) > 0
-    assert labels_in_sql(store, extraction, name) == expected
+def test_row_labels_in_sql_are_those_in_python(tiny, store, tagged, kind):
+    for pooling in ("token", "word", "mean", "first"):
+        extraction = store.extract(tiny(kind), tagged, "embed", pooling=pooling)
+        for name in ("kind", "pos") if pooling in ("token", "word") else ("kind",):
+            expected = labels_in_python(extraction, name)
+            assert len(expected) > 0
+            assert labels_in_sql(store, extraction, name) == expected, (pooling, name)
 
 
 def test_a_row_over_several_words_has_the_label_of_the_larger_overlap_in_sql_too(tiny, store):

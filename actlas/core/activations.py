@@ -81,7 +81,10 @@ class Activations:
         Raises InputError for anything that is not a matrix of real numbers, or where `rows`
         has another length.
         """
-        matrix = np.asarray(array.detach().cpu() if hasattr(array, "detach") else array)
+        if hasattr(array, "detach"):  # a tensor; numpy has no bfloat16
+            array = array.detach().cpu()
+            array = array.float() if "bfloat16" in str(array.dtype) else array
+        matrix = np.asarray(array)
         if matrix.ndim != 2 or matrix.dtype.kind not in "fiu":
             raise InputError(
                 f"activations are a matrix (rows, width) of real numbers, not shape "
@@ -124,7 +127,9 @@ class Activations:
         self, size: int | None = None, dtype: DTypeLike = np.float32
     ) -> Iterator[NDArray[Any]]:
         """Yield (n ≤ size, width) arrays in row order."""
-        step = size or self.chunk_rows
+        step = self.chunk_rows if size is None else size
+        if step < 1:
+            raise InputError(f"a chunk of {step} rows; use 1 or more")
         for start in range(0, len(self), step):
             stop = min(start + step, len(self))
             out = np.empty((stop - start, self.width), dtype)
@@ -158,6 +163,8 @@ class Activations:
             if picked.shape != (n,):
                 raise InputError(f"a mask over {n} rows cannot have shape {picked.shape}")
             return np.flatnonzero(picked)
+        if len(picked) and picked.dtype.kind not in "iu":
+            raise InputError(f"rows are whole numbers, a slice or a mask, not {picked.dtype}")
         picked = picked.astype(np.int64)
         if len(picked) and (picked.min() < -n or picked.max() >= n):
             raise InputError(f"row {int(np.abs(picked).max())} is outside 0…{n - 1}")

@@ -143,7 +143,7 @@ class Dataset:
         first whole-word occurrence of that word. Raises DatasetError for an empty text.
         """
         for sample, text in enumerate(texts):
-            if fault := _fault(text):
+            if fault := text_fault(text):
                 raise DatasetError(f"{name}: sample {sample} {fault}; mend it or leave it out")
         sets = {}
         for label, values in (labels or {}).items():
@@ -173,7 +173,7 @@ def _at_target(
     }
 
 
-def _fault(text: Any) -> str | None:
+def text_fault(text: Any) -> str | None:
     """Say what keeps a value from being a text that can be tokenized and stored."""
     if not isinstance(text, str) or not text.strip():
         return "is empty"
@@ -190,7 +190,11 @@ def _label(value: Any) -> str | None:
     if value is None or (isinstance(value, float) and np.isnan(value)):
         return None
     text = str(value)
-    return text if text.strip() else None
+    if not text.strip():
+        return None
+    if fault := text_fault(text):
+        raise DatasetError(f"a label {fault}: {text[:30]!r}; mend it, or leave its column out")
+    return text
 
 
 def _digest(parts: Iterable[str]) -> str:
@@ -253,7 +257,7 @@ def dataset_of(
 
 def _good_records(table: Table, column: str, skip_bad: bool) -> tuple[list[int], int]:
     texts = table.columns[column]
-    faults = [_fault(text) for text in texts]
+    faults = [text_fault(text) for text in texts]
     keep = [i for i, fault in enumerate(faults) if fault is None]
     if len(keep) < len(texts) and not skip_bad:
         bad = next(i for i, fault in enumerate(faults) if fault is not None)

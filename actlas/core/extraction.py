@@ -3,7 +3,7 @@
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -48,6 +48,8 @@ class ExtractOptions:
             raise InputError(
                 f"no storage dtype {self.dtype!r}; there is {', '.join(STORAGE_DTYPES)}"
             )
+        if self.on_long not in ("truncate", "error"):
+            raise InputError(f"no on_long {self.on_long!r}; there is truncate, error")
         if self.batch_tokens < 1 or (self.max_length is not None and self.max_length < 1):
             raise InputError("batch_tokens and max_length are at least 1")
 
@@ -95,6 +97,11 @@ class Extractor:
         self.model, self.dataset, self.sites, self.options = model, dataset, sites, options
         self.max_length = min(options.max_length or model.max_length, model.max_length)
         self.side = sites[0].stack
+        if options.pooling == "word" and not model.tokenizer.is_fast:
+            raise InputError(
+                "pooling by word needs character offsets, which only fast tokenizers give and this "
+                "model has none; use --pooling token"
+            )
 
     def windows(
         self,
@@ -105,9 +112,8 @@ class Extractor:
 
         advance: told after every batch how many samples and rows it had.
         """
-        with self.model.reading(self.sites) as read:
-            for group in self._groups(first_sample):
-                yield self._window(group, read, advance)
+        for group in self._groups(first_sample):
+            yield self._window(group, advance)
 
     def batches(self) -> "Iterator[tuple[torch.Tensor, torch.Tensor]]":
         """Yield the padded ids and masks (batch, length) of every forward pass, in order."""
@@ -129,7 +135,7 @@ class Extractor:
 
     def _token_seconds(self, encoded: list[Encoded]) -> float:
         batch = sorted(encoded, key=len)[len(encoded) // 2 :][:16]  # at least the median length
-        with self.model.reading(self.sites) as read:
+        with self.model.reading(self.sites, lambda name, tensor: None) as read:
             read(*self._tensors(batch[:1]))  # the first pass warms up
             start = time.perf_counter()
             read(*self._tensors(batch))
@@ -174,22 +180,21 @@ class Extractor:
         if group:
             yield group
 
-    def _window(
-        self, group: list[Encoded], read: Any, advance: Callable[[int, int], None]
-    ) -> Window:
+    def _window(self, group: list[Encoded], advance: Callable[[int, int], None]) -> Window:
         pooled = [self._pool(one) for one in group]
         rows = rows_of(pooled)
         offsets = np.concatenate([[0], np.cumsum([len(p) for p in pooled])])
         buffers = _Buffers(self.sites, len(rows), self.options.dtype)
-        for batch in self._batches(pooled):
-            chosen = [pooled[i] for i in batch]
-            tensors = read(*self._tensors([p.encoded for p in chosen]))
-            target = np.concatenate([np.arange(offsets[i], offsets[i + 1]) for i in batch])
-            longest = max(len(p.encoded) for p in chosen)
-            source = np.concatenate([b * longest + p.positions for b, p in enumerate(chosen)])
-            lengths = np.concatenate([p.lengths for p in chosen])
-            buffers.put(tensors, source, lengths, target)
-            advance(len(batch), len(target))
+        with self.model.reading(self.sites, buffers.put) as read:
+            for batch in self._batches(pooled):
+                chosen = [pooled[i] for i in batch]
+                longest = max(len(p.encoded) for p in chosen)
+                source = [b * longest + p.positions for b, p in enumerate(chosen)]
+                target = [np.arange(offsets[i], offsets[i + 1]) for i in batch]
+                lengths = [p.lengths for p in chosen]
+                buffers.aim(*map(np.concatenate, (source, lengths, target)))
+                read(*self._tensors([p.encoded for p in chosen]))
+                advance(len(batch), sum(map(len, chosen)))
         return Window(
             group[0].sample,
             group[-1].sample + 1,
@@ -242,30 +247,28 @@ class _Buffers:
         self.nonfinite = {site.name: 0 for site in sites}
         self.overflow = {site.name: 0 for site in sites}
 
-    def put(
-        self,
-        tensors: "dict[str, torch.Tensor]",
-        source: NDArray[np.int64],
-        lengths: NDArray[np.int64],
-        target: NDArray[np.int64],
+    def aim(
+        self, source: NDArray[np.int64], lengths: NDArray[np.int64], target: NDArray[np.int64]
     ) -> None:
-        """Pool one batch's tensors (batch, length, width) and store the rows at `target`."""
+        """Say where the next batch's rows are: `lengths` tokens each of `source`, into `target`."""
         import torch
 
-        device = next(iter(tensors.values())).device
-        positions = torch.from_numpy(source).to(device)
-        places = torch.from_numpy(target)
-        counts = None if (lengths == 1).all() else torch.from_numpy(lengths).to(device)
-        for name, tensor in tensors.items():
-            given = tensor.reshape(-1, tensor.shape[-1])
-            if counts is not None:
-                picked = given.index_select(0, positions).float()
-                given = torch.segment_reduce(picked, "mean", lengths=counts)
-            cast = given.to(self.data[name].dtype)
-            stored = cast if counts is not None else _words_of(cast).index_select(0, positions)
-            _words_of(self.data[name]).index_copy_(0, places, _words_of(stored).cpu())
-            if not _all_finite(cast):
-                self._count(name, given if counts is not None else given[positions])
+        self._source, self._target = torch.from_numpy(source), torch.from_numpy(target)
+        self._lengths = None if (lengths == 1).all() else torch.from_numpy(lengths)
+
+    def put(self, name: str, tensor: "torch.Tensor") -> None:
+        """Pool a site's tensor (batch, length, width) and store its rows."""
+        data, source = self.data[name], self._source.to(tensor.device)
+        given = tensor.reshape(-1, tensor.shape[-1])
+        if self._lengths is None:
+            rows = given.to(data.dtype)
+            stored = _wide(rows).index_select(0, source)
+        else:
+            rows = _means(given.index_select(0, source), self._lengths.to(tensor.device))
+            stored = _wide(rows.to(data.dtype))
+        _wide(data).index_copy_(0, self._target, stored.cpu())
+        if not _all_finite(stored.view(data.dtype)):
+            self._count(name, given[source] if self._lengths is None else rows)
 
     def _count(self, name: str, rows: "torch.Tensor") -> None:
         import torch
@@ -276,7 +279,14 @@ class _Buffers:
         self.overflow[name] += int((bad & before).sum())
 
 
-def _words_of(matrix: "torch.Tensor") -> "torch.Tensor":
+def _means(rows: "torch.Tensor", lengths: "torch.Tensor") -> "torch.Tensor":
+    """Average consecutive rows, `lengths` at a time, in float32."""
+    import torch
+
+    return torch.segment_reduce(rows.float(), "mean", lengths=lengths)
+
+
+def _wide(matrix: "torch.Tensor") -> "torch.Tensor":
     """View rows as 8-byte words where they divide so: moving them is several times faster."""
     import torch
 

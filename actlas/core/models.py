@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     import torch
     from torch import nn
 
+DONE = ""  # no site is called so
 TRACE_SHAPE = (2, 5)  # two texts of five tokens: no two dimensions alike by chance
 LENGTH_LIMIT = 1_000_000  # tokenizers say "unlimited" with numbers beyond this
 
@@ -162,6 +163,7 @@ class LoadedModel:
             if pattern.startswith("module:"):
                 site = module_site(self.calls, pattern, TRACE_SHAPE)
                 chosen.append(replace(site, stack=self._stack_of(site.path)))
+        chosen = list({site.name: site for site in chosen}.values())
         sides = {site.stack for site in chosen}
         if len(sides) > 1:
             raise SiteError(
@@ -212,36 +214,49 @@ class LoadedModel:
         mask: 1 for tokens, 0 for padding at the end. The forward pass stops after the last
         of the sites; hooks sit on the real modules, so each tensor is the module's own.
         """
-        with self.reading(sites) as read:
-            return read(ids, mask)
+        captured: dict[str, torch.Tensor] = {}
+
+        def keep(name: str, tensor: "torch.Tensor") -> None:
+            captured[name] = tensor.clone()  # a later module may write into it
+
+        with self.reading(sites, keep) as read:
+            read(ids, mask)
+        return captured
 
     @contextmanager
     def reading(
-        self, sites: Sequence[Site]
-    ) -> "Iterator[Callable[[torch.Tensor, torch.Tensor], dict[str, torch.Tensor]]]":
-        """Install hooks once for many calls of the function it gives (see `capture`)."""
-        captured: dict[str, Any] = {}
-        counts: dict[tuple[str, str], int] = {}
+        self, sites: Sequence[Site], sink: "Callable[[str, torch.Tensor], None]"
+    ) -> "Iterator[Callable[[torch.Tensor, torch.Tensor], None]]":
+        """Install hooks once for many forward passes of the function it gives (see `capture`).
 
-        def keep(site: Site, tensor: "torch.Tensor | None") -> None:
-            count = counts.get((site.name, site.path), 0)
-            counts[site.name, site.path] = count + 1
-            if count == site.call:
-                captured[site.name] = tensor
-                if len(captured) == len(sites):
-                    raise _AllCaptured
+        sink: handed each site's tensor (batch, length, width) the moment it is there; it must
+            copy what it keeps, as a later module may write into it.
+        """
+        counts: dict[str, int] = {}
+        shape: list[int] = []
 
-        def run(ids: "torch.Tensor", mask: "torch.Tensor") -> "dict[str, torch.Tensor]":
-            captured.clear()
+        def meet(site: Site, tensor: "torch.Tensor | None") -> None:
+            count = counts.get(site.name, 0)
+            counts[site.name] = count + 1
+            if count != site.call or tensor is None:
+                return
+            sink(site.name, tensor.reshape(*shape, site.width))  # OPT's are flat inside a block
+            counts[DONE] += 1
+            if counts[DONE] == len(sites):
+                raise _AllCaptured
+
+        def run(ids: "torch.Tensor", mask: "torch.Tensor") -> None:
             counts.clear()
+            counts[DONE] = 0
+            shape[:] = ids.shape
             try:
                 self._forward(ids, mask)
             except _AllCaptured:
-                return dict(captured)
-            missed = [s.name for s in sites if s.name not in captured]
+                return
+            missed = [s.name for s in sites if counts.get(s.name, 0) <= s.call]
             raise SiteError(f"the forward pass did not reach {listing(missed)}")
 
-        with hooked([_attach(self.module, site, keep) for site in sites]):
+        with hooked([_attach(self.module, site, meet) for site in sites]):
             yield run
 
 

@@ -4,15 +4,17 @@ import csv
 import json
 import re
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
 from typing import Any
 
-from .datasets import Dataset, LabelSet, Span, Table, dataset_of
-from .errors import DatasetError
+from .datasets import Dataset, LabelSet, Span, Table, dataset_of, text_fault
+from .errors import DatasetError, LabelError
 from .text import listing
 
 CONLLU_ID = re.compile(r"\d+([-.]\d+)?")
+CONLLU_LABELS = {"upos": 3, "xpos": 4, "deprel": 7}  # label set → column
 SHIPPED = {"concepts": "word"}  # name → the column that names the target word
 
 
@@ -41,6 +43,8 @@ def read_dataset(
     Raises DatasetError naming the file and line, LabelError for a missing label column.
     """
     name = str(spec)
+    if limit is not None and limit < 1:
+        raise DatasetError(f"limit {limit} leaves no sample; use 1 or more")
     if name.startswith("actlas:"):
         dataset = _read_shipped(name)
     elif name.startswith("hf:"):
@@ -50,7 +54,7 @@ def read_dataset(
         path = Path(spec)
         _check_file(path)
         if path.suffix == ".conllu":
-            dataset = _read_conllu(path, skip_bad)
+            dataset = _read_conllu(path, labels, skip_bad)
         else:
             read = READERS[path.suffix]
             table = read(path, skip_bad)
@@ -124,8 +128,11 @@ def _read_csv(path: Path, skip_bad: bool) -> Table:
     delimiter = "\t" if path.suffix == ".tsv" else ","
     reader = csv.reader((line + "\n" for _, line in _lines(path)), delimiter=delimiter, strict=True)
     records, lines, skipped = [], [], 0
-    header = next(reader, [])
     try:
+        header = next(reader, [])
+        if len(set(header)) < len(header):
+            twice = next(name for name in header if header.count(name) > 1)
+            raise DatasetError(f"{path}, line 1: two columns are named {twice!r}; rename one")
         for record in reader:
             if not record:
                 continue
@@ -190,12 +197,13 @@ def _first_line(error: Exception) -> str:
     return (str(error).strip().splitlines() or [type(error).__name__])[0]
 
 
-def _read_conllu(path: Path, skip_bad: bool) -> Dataset:
+def _read_conllu(path: Path, labels: Sequence[str] | None, skip_bad: bool) -> Dataset:
     texts: list[str] = []
     words: list[list[Span]] = []
-    items: dict[str, list[tuple[int, int | None, int | None, str]]] = {
-        "upos": [], "xpos": [], "deprel": []
-    }  # fmt: skip
+    chosen = list(CONLLU_LABELS) if labels is None else list(labels)
+    if unknown := [name for name in chosen if name not in CONLLU_LABELS]:
+        raise LabelError(f"{path}: no label set {unknown[0]!r}; it has {listing([*CONLLU_LABELS])}")
+    items: dict[str, list[tuple[int, int | None, int | None, str]]] = {n: [] for n in chosen}
     skipped = 0
     for block in _conllu_blocks(path):
         try:
@@ -206,9 +214,10 @@ def _read_conllu(path: Path, skip_bad: bool) -> Dataset:
             skipped += 1
             continue
         for (start, end), fields in found:
-            for name, column in (("upos", 3), ("xpos", 4), ("deprel", 7)):
-                if fields[column] != "_":
-                    items[name].append((len(texts), start, end, fields[column]))
+            for name in chosen:
+                value = fields[CONLLU_LABELS[name]]
+                if value != "_":
+                    items[name].append((len(texts), start, end, value))
         texts.append(text)
         words.append([span for span, _ in found])
     if not texts:
@@ -238,51 +247,68 @@ def _conllu_sentence(
     otherwise every one of its words has the span of the whole.
     """
     text = next((li.split("=", 1)[1].strip() for _, li in block if li.startswith("# text =")), None)
-    tokens = [(number, line.split("\t")) for number, line in block if not line.startswith("#")]
-    for number, fields in tokens:
+    units = _conllu_units(path, block)
+    if not units:
+        raise DatasetError(f"{path}, line {block[0][0]}: a sentence without words; leave it out")
+    text = _spell(units) if text is None else text
+    if fault := text_fault(text):
+        raise DatasetError(f"{path}, line {block[0][0]}: the text {fault}; mend it or leave it out")
+    found: list[tuple[Span, list[str]]] = []
+    cursor = 0
+    for unit in units:
+        start = text.find(unit.form, cursor)
+        if start < 0:
+            raise DatasetError(
+                f"{path}, line {unit.line}: {unit.form!r} is not in the rest of the sentence's "
+                f"text; mend the '# text' line, or use --skip-bad to leave the sentence out"
+            )
+        cursor = start + len(unit.form)
+        forms = [fields[1] for fields in unit.words]
+        place = start
+        for form, fields in zip(forms, unit.words, strict=True):
+            spelled = "".join(forms) == unit.form
+            found.append(((place, place + len(form)) if spelled else (start, cursor), fields))
+            place += len(form)
+    return text, found
+
+
+@dataclass(frozen=True)
+class _Unit:
+    """A stretch of text: one word, or a multiword token with the words in it."""
+
+    line: int
+    form: str
+    space_after: bool
+    words: list[list[str]]
+
+
+def _conllu_units(path: Path, block: list[tuple[int, str]]) -> list[_Unit]:
+    units: list[_Unit] = []
+    covered = 0  # the last word of the multiword token at hand
+    for number, line in block:
+        if line.startswith("#"):
+            continue
+        fields = line.split("\t")
         if len(fields) != 10 or not CONLLU_ID.fullmatch(fields[0]):
             raise DatasetError(
                 f"{path}, line {number}: no CoNLL-U word (ten tab-separated fields, the first a "
                 f"number); mend the line, or use --skip-bad to leave the sentence out"
             )
-    text = _spell(tokens) if text is None else text
-    found: list[tuple[Span, list[str]]] = []
-    cursor, whole, whole_end = 0, (0, 0), 0
-    for number, fields in tokens:
-        ident, form = fields[0], fields[1]
+        ident = fields[0]
         if "." in ident:  # an empty node of the enhanced graph: not in the text
             continue
-        if "-" not in ident and int(ident) <= whole_end:
-            start = text.find(form, max(cursor, whole[0]), whole[1])
-            span = (start, start + len(form)) if start >= 0 else whole
-            cursor = span[1] if start >= 0 else cursor
-            found.append((span, fields))
-            continue
-        cursor = max(cursor, whole[1])
-        start = text.find(form, cursor)
-        if start < 0:
-            raise DatasetError(
-                f"{path}, line {number}: {form!r} is not in the rest of the sentence's text; mend "
-                f"the '# text' line, or use --skip-bad to leave the sentence out"
-            )
-        cursor = start + len(form)
-        if "-" in ident:
-            whole, whole_end, cursor = (start, cursor), int(ident.split("-")[1]), start
-        else:
-            found.append(((start, cursor), fields))
-    return text, found
-
-
-def _spell(tokens: list[tuple[int, list[str]]]) -> str:
-    """Put the text together from the forms, as SpaceAfter says."""
-    text, covered = "", 0
-    for _, fields in tokens:
-        ident = fields[0]
-        if "." in ident or ("-" not in ident and int(ident) <= covered):
+        if "-" not in ident and int(ident) <= covered:
+            units[-1].words.append(fields)
             continue
         covered = int(ident.split("-")[1]) if "-" in ident else covered
-        text += fields[1] + ("" if "SpaceAfter=No" in fields[9] else " ")
-    return text.strip()
+        words = [] if "-" in ident else [fields]
+        units.append(_Unit(number, fields[1], "SpaceAfter=No" not in fields[9], words))
+    return units
+
+
+def _spell(units: list[_Unit]) -> str:
+    """Put the text together from the forms, as SpaceAfter says."""
+    return "".join(unit.form + " " * unit.space_after for unit in units).strip()
 
 
 READERS: dict[str, Callable[[Path, bool], Table]] = {

@@ -99,6 +99,11 @@ def encode(
         )
     if long:
         cut = _tokenize(model.tokenizer, [texts[i] for i in long], max_length)
+        if max(map(len, cut["input_ids"])) > max_length:
+            raise InputError(
+                f"max_length {max_length} has no room for the tokens that {model.spec} adds to "
+                f"every text; raise it"
+            )
         for key in batch:
             for place, value in zip(long, cut[key], strict=True):
                 batch[key][place] = value
@@ -189,11 +194,6 @@ def _tokens(one: Encoded, name: Callable[[int], str]) -> Pooled:
 
 
 def _words(one: Encoded, words: Sequence[Span]) -> Pooled:
-    if not (one.starts >= 0).any():
-        raise InputError(
-            "pooling by word needs character offsets, which only fast tokenizers give and this "
-            "model has none; use --pooling token"
-        )
     spans = np.array(words, np.int64).reshape(-1, 2)
     overlaps = (one.starts[None] < spans[:, 1:]) & (
         one.ends[None] > spans[:, :1]
