@@ -67,9 +67,9 @@ def progress(store):
 def undisturbed(tiny, tmp_path):
     """The state of a store after the same extraction without a stop."""
 
-    def extract(sites=SITES):
+    def extract(texts=None):
         with actlas.open(f"sqlite:///{tmp_path}/undisturbed.db") as store:
-            store.extract(tiny("bert"), data(), sites, **OPTIONS)
+            store.extract(tiny("bert"), texts or data(), SITES, **OPTIONS)
             return state(store)
 
     return extract
@@ -212,7 +212,9 @@ def test_an_error_of_the_writer_reaches_the_caller(tiny, store, monkeypatch, sto
 def test_a_disk_too_small_is_refused_before_anything_is_computed(tiny, store, monkeypatch):
     with monkeypatch.context() as patch:
         patch.setattr(type(store.database.backend), "free_bytes", lambda self: 1000)
-        patch.setattr(LoadedModel, "reading", lambda *_: pytest.fail("a forward pass was made"))
+        patch.setattr(
+            LoadedModel, "reading", lambda *_, **__: pytest.fail("a forward pass was made")
+        )
         with pytest.raises(actlas.StoreError, match=r"disk is too small: .* to write, .* free"):
             store.extract(tiny("bert"), data(), SITES, **OPTIONS)
         sizes = store.database.sizes()
@@ -236,12 +238,13 @@ def test_a_disk_that_fills_up_is_said_in_one_line(tiny, sqlite_store, undisturbe
     sa.event.listen(engine, "connect", limit)
     try:
         with pytest.raises(actlas.StoreError, match=r"disk is full; free space.*it goes on"):
-            sqlite_store.extract(tiny("bert"), data(), SITES, **OPTIONS)
+            sqlite_store.extract(tiny("bert"), data(400), SITES, **OPTIONS)
     finally:
         sa.event.remove(engine, "connect", limit)
         sqlite_store.close()
-    sqlite_store.extract(tiny("bert"), data(), SITES, **OPTIONS)
-    assert state(sqlite_store) == undisturbed()
+    assert 0 < progress(sqlite_store)["embed"][0] < 400
+    sqlite_store.extract(tiny("bert"), data(400), SITES, **OPTIONS)
+    assert state(sqlite_store) == undisturbed(data(400))
 
 
 def test_two_at_once_write_nothing_twice(tiny_folder, store_url, store, undisturbed):

@@ -66,7 +66,7 @@ def no_forward(monkeypatch):
     """A function that forbids forward passes from then on."""
 
     def forbid():
-        def fail(self, sites):
+        def fail(self, *given, **named):
             raise AssertionError("a forward pass was made")
 
         monkeypatch.setattr(LoadedModel, "reading", fail)
@@ -185,9 +185,9 @@ def test_two_more_sites_compute_only_those(tiny, store, monkeypatch):
     read = []
     reading = LoadedModel.reading
 
-    def spied(self, sites):
+    def spied(self, sites, *rest, **named):
         read.append(sorted(site.name for site in sites))
-        return reading(self, sites)
+        return reading(self, sites, *rest, **named)
 
     monkeypatch.setattr(LoadedModel, "reading", spied)
     more = store.extract(model, texts, ["embed", "layers.1", "layers.2.mlp"])

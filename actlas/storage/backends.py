@@ -15,7 +15,36 @@ from ..core import ReadOnlyError, StoreError
 
 PAGE_SIZE = 65536  # writes a third faster than 16 KiB; the pointer map keeps single rows fast
 WAL_PAGES = 4096  # checkpoint after 256 MiB of log: most extractions then copy only at the end
+CREATION = (f"page_size={PAGE_SIZE}", "auto_vacuum=2", "journal_mode=WAL")  # kept in the file
 BUSY_SECONDS = 30
+SCHEMA_LOCK = 0x6163746C6173  # "actlas"
+# First words of statements that are no query; what they meet in a cursor is a syntax error.
+WRITING = frozenset(
+    [
+        "alter",
+        "call",
+        "comment",
+        "copy",
+        "create",
+        "delete",
+        "do",
+        "drop",
+        "grant",
+        "import",
+        "insert",
+        "lock",
+        "merge",
+        "refresh",
+        "reindex",
+        "reset",
+        "revoke",
+        "security",
+        "set",
+        "truncate",
+        "update",
+        "vacuum",
+    ]
+)
 MMAP_BYTES = 1 << 40
 
 
@@ -54,9 +83,16 @@ class Backend(ABC):
     def select(self, statement: str, limit: int | None) -> tuple[list[str], list[tuple[Any, ...]]]:
         """Run one statement that the database itself allows only to read."""
 
+    def lock(self, connection: Connection) -> None:
+        """Wait for whoever changes the schema at the moment; held to the end of the transaction."""
+
     def free_bytes(self) -> int | None:
         """Free space where the data goes, if it can be known."""
         return None
+
+    def read_options(self) -> dict[str, Any]:
+        """Execution options of a transaction that reads."""
+        return {}
 
     def write_options(self) -> dict[str, Any]:
         """Execution options of a transaction that writes."""
@@ -83,10 +119,9 @@ class SQLite(Backend):
         @sa.event.listens_for(engine, "connect")
         def connect(connection: Any, _record: Any) -> None:
             connection.isolation_level = None  # SQLAlchemy begins, so that BEGIN IMMEDIATE can be
+            new = connection.execute("PRAGMA page_count").fetchone()[0] == 0
             for pragma in (
-                f"page_size={PAGE_SIZE}",
-                "auto_vacuum=2",
-                "journal_mode=WAL",
+                *(CREATION if new else ()),
                 "synchronous=NORMAL",
                 f"wal_autocheckpoint={WAL_PAGES}",
                 f"journal_size_limit={64 << 20}",
@@ -162,6 +197,14 @@ class PostgreSQL(Backend):
         """See `Backend.engine`."""
         return sa.create_engine(self.url, pool_pre_ping=True)
 
+    def read_options(self) -> dict[str, Any]:
+        """All statements of a session see one state, as they do on SQLite."""
+        return {"isolation_level": "REPEATABLE READ"}
+
+    def lock(self, connection: Connection) -> None:
+        """See `Backend.lock`; on SQLite the write transaction itself is the lock."""
+        connection.execute(sa.text("SELECT pg_advisory_xact_lock(:key)"), {"key": SCHEMA_LOCK})
+
     def insert(
         self, connection: Connection, table: str, columns: Sequence[str], rows: Iterable[Any]
     ) -> None:
@@ -191,20 +234,21 @@ class PostgreSQL(Backend):
                 yield cursor.fetchone()[0]
 
     def select(self, statement: str, limit: int | None) -> tuple[list[str], list[tuple[Any, ...]]]:
-        """See `Backend.select`; the transaction is read-only, and takes one statement only."""
+        """See `Backend.select`; a cursor in a read-only transaction takes one query, no COPY."""
         import psycopg
 
         url = self.url.set(drivername="postgresql").render_as_string(hide_password=False)
         with psycopg.connect(url, options="-c default_transaction_read_only=on") as connection:
+            query = statement.strip().rstrip(";")
             try:
-                # The extended protocol (binary results) refuses a second statement.
-                cursor = connection.cursor(binary=True).execute(statement.encode())
-                if cursor.description is None:
-                    raise ReadOnlyError("`actlas sql` takes a statement that gives rows: SELECT …")
-                return [d.name for d in cursor.description], _fetch(cursor, limit)
+                cursor = connection.cursor(binary=True)  # the protocol that takes one statement
+                cursor.execute(f"DECLARE actlas NO SCROLL CURSOR FOR {query}".encode())
+                cursor.execute(f"FETCH {'ALL' if limit is None else int(limit)} FROM actlas")
+                return [d.name for d in cursor.description or ()], _fetch(cursor, None)
             except psycopg.Error as error:
-                read_only = isinstance(error, psycopg.errors.ReadOnlySqlTransaction)
-                raise _sql_error(error, read_only) from error
+                kinds = (psycopg.errors.ReadOnlySqlTransaction, psycopg.errors.FeatureNotSupported)
+                first = (query.split(maxsplit=1) or [""])[0].lower()
+                raise _sql_error(error, isinstance(error, kinds) or first in WRITING) from error
 
 
 def _fetch(cursor: Any, limit: int | None) -> list[tuple[Any, ...]]:

@@ -42,12 +42,16 @@ class Database:
             folder = backend.path.resolve().parent
             raise StoreError(f"no folder {folder} for the store; mkdir -p '{folder}'")
         database = cls(backend)
-        with translated(backend), database.engine.connect() as connection:
-            empty = create and schema.current_version(connection) is None
-        if empty:
-            database.upgrade()
-        with translated(backend), database.engine.connect() as connection:
-            schema.check(connection, backend.name)
+        try:
+            with translated(backend), database.engine.connect() as connection:
+                empty = create and schema.current_version(connection) is None
+            if empty:
+                database.upgrade()
+            with translated(backend), database.engine.connect() as connection:
+                schema.check(connection, backend.name)
+        except BaseException:
+            database.close()
+            raise
         return database
 
     @classmethod
@@ -56,14 +60,19 @@ class Database:
         backend = backend_for(url)
         if not backend.exists():
             raise StoreError(f"no store at {backend.name}; make one with `actlas store init`")
-        cls(backend).upgrade()
+        database = cls(backend)
+        try:
+            database.upgrade()
+        finally:
+            database.close()
         return schema.HEAD
 
     def upgrade(self) -> None:
         """Create the schema, or run the migrations that are missing."""
         begin = self.engine.execution_options(**self.backend.write_options()).begin
         with translated(self.backend), begin() as connection:
-            schema.upgrade(connection)
+            self.backend.lock(connection)
+            schema.upgrade(connection, self.backend.name)
 
     def close(self) -> None:
         """Close all connections."""
@@ -72,7 +81,8 @@ class Database:
     @contextmanager
     def read(self) -> Iterator[Session]:
         """A session that sees one consistent state."""
-        with translated(self.backend), Session(self.engine, expire_on_commit=False) as session:
+        engine = self.engine.execution_options(**self.backend.read_options())
+        with translated(self.backend), Session(engine, expire_on_commit=False) as session:
             yield session
 
     @contextmanager

@@ -20,9 +20,10 @@ from ..core import (
 )
 from .chunks import checksum
 from .database import Database
-from .tables import Array, Base, Run
+from .tables import Array, Run
 from .tables import ResultTable as Catalog
 
+LONGEST_NAME = 63  # PostgreSQL's limit
 SQL_TYPES: dict[str, Any] = {
     "int": sa.BigInteger, "float": sa.Double, "str": sa.Text, "bool": sa.Boolean
 }  # fmt: skip
@@ -65,7 +66,7 @@ def save_run(database: Database, run: Run, specs: Mapping[str, TableSpec], resul
 
 
 def _stored_array(run_id: int, name: str, array: Any) -> Array:
-    values = np.ascontiguousarray(array)
+    values = np.asarray(array, order="C")
     data = values.tobytes()
     return Array(
         run_id=run_id, name=name, shape=list(values.shape), dtype=str(values.dtype),
@@ -90,10 +91,9 @@ def _described(spec: TableSpec) -> list[dict[str, Any]]:
 def _ensure_table(session: Session, analysis: str, spec: TableSpec) -> None:
     """Create the result table, or add the columns that a newer version declares."""
     name = sql_name(analysis, spec.name)
-    if name in Base.metadata.tables:
-        raise AnalysisError(f"analysis {analysis!r}: table {name!r} is the store's own; rename it")
     known = session.get(Catalog, name)
     if known is None:
+        _check_new(session, analysis, name, spec)
         _table(name, spec).create(session.connection())
         session.add(
             Catalog(sql_name=name, analysis=analysis, name=spec.name, columns=_described(spec))
@@ -106,6 +106,20 @@ def _ensure_table(session: Session, analysis: str, spec: TableSpec) -> None:
             f"{known.analysis!r}, table {known.name!r}; rename one"
         )
     _add_columns(session, name, spec, known)
+
+
+def _check_new(session: Session, analysis: str, name: str, spec: TableSpec) -> None:
+    """Raise AnalysisError for names that the database cannot take."""
+    lower = [c.name.lower() for c in spec.columns]
+    fault = None
+    if sa.inspect(session.connection()).has_table(name):
+        fault = "is the store's own"
+    elif len(name) > LONGEST_NAME or name.startswith(("sqlite_", "pg_")):
+        fault = f"is longer than {LONGEST_NAME} characters, or begins as the database's own do"
+    elif len(set(lower)) < len(lower):
+        fault = "has columns that differ only in case"
+    if fault:
+        raise AnalysisError(f"analysis {analysis!r}: SQL table {name!r} {fault}; rename it")
 
 
 def _add_columns(session: Session, name: str, spec: TableSpec, known: Catalog) -> None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
-from ..core import SchemaError
+from ..core import SchemaError, listing
 
 if TYPE_CHECKING:
     from alembic.config import Config
@@ -49,14 +49,22 @@ def known_versions() -> list[str]:
     return sorted(path.name.split("_")[0] for path in (MIGRATIONS / "versions").glob("0*.py"))
 
 
-def upgrade(connection: Connection) -> None:
-    """Create the schema or bring it to this actlas's version."""
+def upgrade(connection: Connection, name: str) -> None:
+    """Create the schema or bring it to this actlas's version.
+
+    Raises SchemaError for a newer store, and for a database that another program uses.
+    """
     from alembic import command
 
     version = current_version(connection)
     if version is not None and version not in known_versions():
-        check(connection, "the store")
-
+        check(connection, name)
+    others = [] if version else sa.inspect(connection).get_table_names()
+    if others:
+        raise SchemaError(
+            f"{name} holds tables of another program ({listing(sorted(others), 3)}); name an empty "
+            f"database or a new file"
+        )
     with _config(connection) as config:
         command.upgrade(config, "head")
 

@@ -8,15 +8,27 @@ down_revision = None
 
 BIG_ID = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
 
+# Of several words that overlap a row, the one with the larger overlap labels it; of equals the
+# first. `actlas.core.datasets.LabelSet` aligns by the same rule.
 ROW_LABELS = """
 CREATE VIEW row_labels AS
-SELECT r.extraction_id, r.row, s.name AS label_set, l.value AS label
-FROM rows r
-JOIN extractions e ON e.id = r.extraction_id
-JOIN label_sets s ON s.dataset_id = e.dataset_id
-JOIN labels l ON l.label_set_id = s.id AND l.sample = r.sample
-WHERE (s.level = 'sample' AND NOT r.special)
-   OR (s.level = 'word' AND r.char_start < l.char_end AND r.char_end > l.char_start)
+SELECT extraction_id, row, label_set, label FROM (
+  SELECT r.extraction_id, r.row, s.name AS label_set, l.value AS label,
+    ROW_NUMBER() OVER (
+      PARTITION BY r.extraction_id, r.row, s.name
+      ORDER BY
+        CASE WHEN l.char_end < r.char_end THEN l.char_end ELSE r.char_end END
+        - CASE WHEN l.char_start > r.char_start THEN l.char_start ELSE r.char_start END DESC,
+        l.id
+    ) AS place
+  FROM rows r
+  JOIN extractions e ON e.id = r.extraction_id
+  JOIN label_sets s ON s.dataset_id = e.dataset_id
+  JOIN labels l ON l.label_set_id = s.id AND l.sample = r.sample
+  WHERE (s.level = 'sample' AND NOT r.special)
+     OR (s.level = 'word' AND r.char_start < l.char_end AND r.char_end > l.char_start)
+) AS candidates
+WHERE place = 1
 """
 
 
