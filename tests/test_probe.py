@@ -1,6 +1,5 @@
 """The analysis `probe` against scikit-learn by hand, closed forms and its own baselines."""
 
-
 import numpy as np
 import pytest
 from scipy.stats import binomtest

@@ -42,7 +42,7 @@ ROW_COLUMNS = (
 
 def add_model(database: Database, model: LoadedModel) -> Model:
     """Record a model, once per digest."""
-    with database.write() as session:
+    with database.write("models") as session:
         found = session.scalar(sa.select(Model).where(Model.digest == model.digest))
         if found is None:
             found = Model(
@@ -59,7 +59,7 @@ def add_model(database: Database, model: LoadedModel) -> Model:
 
 def add_dataset(database: Database, texts: Texts) -> Dataset:
     """Record a data set, once per digest; label sets that are new or changed are (re)written."""
-    with database.write() as session:
+    with database.write("datasets") as session:
         known = session.scalar(sa.select(Dataset).where(Dataset.digest == texts.digest()))
         found = known or _new_dataset(database, session, texts)
         stored = {
@@ -155,7 +155,7 @@ def begin_extraction(
 
     order: names of all sites in the order of the forward pass.
     """
-    with database.write() as session:
+    with database.write("extractions") as session:
         found = session.scalar(sa.select(Extraction).where(Extraction.key == wanted.key))
         if found is None:
             session.add(wanted)
@@ -182,7 +182,7 @@ def write_window(
     database: Database, extraction: Extraction, window: Window, seconds: float
 ) -> None:
     """Commit one window: chunks of every site that lacks it, its rows, and the progress."""
-    with database.write() as session:
+    with database.write(f"extraction {extraction.id}") as session:
         sites = session.scalars(
             sa.select(Activation).where(
                 Activation.extraction_id == extraction.id, Activation.site.in_(window.data)
@@ -213,7 +213,7 @@ def write_window(
 
 def finish_extraction(database: Database, extraction: Extraction, sites: Sequence[str]) -> None:
     """Mark sites complete."""
-    with database.write() as session:
+    with database.write(f"extraction {extraction.id}") as session:
         for activation in session.scalars(
             sa.select(Activation).where(
                 Activation.extraction_id == extraction.id, Activation.site.in_(sites)

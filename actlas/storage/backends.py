@@ -2,6 +2,8 @@
 
 import shutil
 import sqlite3
+import sys
+import time
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -15,36 +17,13 @@ from ..core import ReadOnlyError, StoreError
 
 PAGE_SIZE = 65536  # writes a third faster than 16 KiB; the pointer map keeps single rows fast
 WAL_PAGES = 4096  # checkpoint after 256 MiB of log: most extractions then copy only at the end
-CREATION = (f"page_size={PAGE_SIZE}", "auto_vacuum=2", "journal_mode=WAL")  # kept in the file
+CREATION = (f"page_size={PAGE_SIZE}", "auto_vacuum=2")  # kept in the file; setting them locks it
 BUSY_SECONDS = 30
-SCHEMA_LOCK = 0x6163746C6173  # "actlas"
-# First words of statements that are no query; what they meet in a cursor is a syntax error.
-WRITING = frozenset(
-    [
-        "alter",
-        "call",
-        "comment",
-        "copy",
-        "create",
-        "delete",
-        "do",
-        "drop",
-        "grant",
-        "import",
-        "insert",
-        "lock",
-        "merge",
-        "refresh",
-        "reindex",
-        "reset",
-        "revoke",
-        "security",
-        "set",
-        "truncate",
-        "update",
-        "vacuum",
-    ]
-)
+# First words of statements that are no query; in a cursor they are a syntax error.
+WRITING = {
+    "alter", "call", "comment", "copy", "create", "delete", "do", "drop", "grant", "insert", "lock",
+    "merge", "refresh", "reindex", "revoke", "set", "truncate", "update", "vacuum",
+}  # fmt: skip
 MMAP_BYTES = 1 << 40
 
 
@@ -77,14 +56,18 @@ class Backend(ABC):
     def blobs(
         self, connection: Connection, parts: Sequence[tuple[int, int, int]]
     ) -> Iterator[bytes]:
-        """Yield bytes [start, stop) of the data of chunks: parts are (chunk id, start, stop)."""
+        """Yield bytes [start, stop) of the data of chunks: parts are (chunk id, start, stop).
+
+        Fewer bytes, or none, where the store has lost them.
+        """
 
     @abstractmethod
     def select(self, statement: str, limit: int | None) -> tuple[list[str], list[tuple[Any, ...]]]:
         """Run one statement that the database itself allows only to read."""
 
-    def lock(self, connection: Connection) -> None:
-        """Wait for whoever changes the schema at the moment; held to the end of the transaction."""
+    @abstractmethod
+    def lock(self, connection: Connection, name: str) -> None:
+        """Wait for whoever writes under the same name; held to the end of the transaction."""
 
     def free_bytes(self) -> int | None:
         """Free space where the data goes, if it can be known."""
@@ -129,6 +112,7 @@ class SQLite(Backend):
                 "foreign_keys=ON",
             ):
                 connection.execute(f"PRAGMA {pragma}")
+            _use_write_ahead_log(connection)
 
         @sa.event.listens_for(engine, "begin")
         def begin(connection: Connection) -> None:
@@ -136,6 +120,9 @@ class SQLite(Backend):
             connection.exec_driver_sql(mode)
 
         return engine
+
+    def lock(self, connection: Connection, name: str) -> None:
+        """See `Backend.lock`: there is one writer at a time anyway."""
 
     def write_options(self) -> dict[str, Any]:
         """Take the write lock at once: a reader that upgrades later could only fail."""
@@ -155,9 +142,15 @@ class SQLite(Backend):
         """See `Backend.blobs`."""
         driver: Any = connection.connection.driver_connection
         for chunk, start, stop in parts:
-            with driver.blobopen("chunk_data", "data", chunk, readonly=True) as blob:
-                blob.seek(start)
-                yield blob.read(stop - start)
+            try:
+                with driver.blobopen("chunk_data", "data", chunk, readonly=True) as blob:
+                    blob.seek(min(start, len(blob)))
+                    data = blob.read(stop - start)
+            except sqlite3.OperationalError as error:
+                if "no such rowid" not in str(error):
+                    raise
+                data = b""
+            yield data  # with nothing open: the reader may stop here
 
     def select(self, statement: str, limit: int | None) -> tuple[list[str], list[tuple[Any, ...]]]:
         """See `Backend.select`; the file is opened read-only, and nothing can be attached."""
@@ -201,9 +194,10 @@ class PostgreSQL(Backend):
         """All statements of a session see one state, as they do on SQLite."""
         return {"isolation_level": "REPEATABLE READ"}
 
-    def lock(self, connection: Connection) -> None:
-        """See `Backend.lock`; on SQLite the write transaction itself is the lock."""
-        connection.execute(sa.text("SELECT pg_advisory_xact_lock(:key)"), {"key": SCHEMA_LOCK})
+    def lock(self, connection: Connection, name: str) -> None:
+        """See `Backend.lock`."""
+        statement = sa.text("SELECT pg_advisory_xact_lock(hashtext(:name))")
+        connection.execute(statement, {"name": f"actlas {name}"})
 
     def insert(
         self, connection: Connection, table: str, columns: Sequence[str], rows: Iterable[Any]
@@ -231,7 +225,8 @@ class PostgreSQL(Backend):
                     "SELECT substr(data, %s, %s) FROM chunk_data WHERE chunk_id = %s",
                     (start + 1, stop - start, chunk),
                 )
-                yield cursor.fetchone()[0]
+                found = cursor.fetchone()
+                yield b"" if found is None else found[0]
 
     def select(self, statement: str, limit: int | None) -> tuple[list[str], list[tuple[Any, ...]]]:
         """See `Backend.select`; a cursor in a read-only transaction takes one query, no COPY."""
@@ -294,13 +289,32 @@ def backend_for(url: str) -> Backend:
     )
 
 
+def _use_write_ahead_log(connection: Any) -> None:
+    """Turn on WAL; SQLite does not wait for others that do the same to a new file, so wait here."""
+    deadline = time.monotonic() + BUSY_SECONDS
+    while True:
+        try:
+            connection.execute("PRAGMA journal_mode=WAL")
+            return
+        except sqlite3.OperationalError as error:
+            if "locked" not in str(error) or time.monotonic() > deadline:
+                raise
+            time.sleep(0.02)
+
+
+def _driver_errors() -> tuple[type[Exception], ...]:
+    """What the drivers raise where they are used without SQLAlchemy."""
+    psycopg: Any = sys.modules.get("psycopg")
+    return (sqlite3.Error, psycopg.Error) if psycopg else (sqlite3.Error,)
+
+
 @contextmanager
 def translated(backend: Backend) -> Iterator[None]:
     """Turn database errors into StoreError."""
     try:
         yield
-    except sa.exc.DatabaseError as error:
-        said = " ".join(str(error.orig or error).split())
+    except (sa.exc.DatabaseError, *_driver_errors()) as error:
+        said = " ".join(str(getattr(error, "orig", None) or error).split())
         hint = {
             "is locked": "another process is writing; wait for it, or use PostgreSQL",
             "not a database": "the file is no SQLite database; name another",

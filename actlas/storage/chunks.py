@@ -98,7 +98,7 @@ class ChunkSource(Source):
             connection = session.connection()
             chunks = self._chunks(connection)
             covered = chunks[-1].first_row + chunks[-1].rows if chunks else 0
-            if covered != self.shape[0]:
+            if covered != self.shape[0] or covered != sum(c.rows for c in chunks):
                 raise CorruptError(
                     f"chunks hold {covered} of {self.shape[0]} rows; extract again into a new store"
                 )
@@ -114,7 +114,7 @@ class ChunkSource(Source):
             wanted = chunks[low:high]
             spans = [(max(start, c.first_row), min(stop, c.first_row + c.rows)) for c in wanted]
             parts = [self._part(c, a, b) for c, (a, b) in zip(wanted, spans, strict=True)]
-            datas = self.database.backend.blobs(connection, parts)
+            datas = self._bytes(connection, parts)
             for chunk, (a, b), data in zip(wanted, spans, datas, strict=True):
                 if b - a == chunk.rows:
                     self._verify(chunk, data)
@@ -134,12 +134,22 @@ class ChunkSource(Source):
             for group in groups:
                 low, high = int(ordered[group[0]]), int(ordered[group[-1]]) + 1
                 parts.append(self._part(chunks[where[group[0]]], low, high))
-            datas = self.database.backend.blobs(connection, parts)
+            datas = self._bytes(connection, parts)
             for group, data in zip(groups, datas, strict=True):
                 chunk, low = chunks[where[group[0]]], int(ordered[group[0]])
                 rows = np.empty((int(ordered[group[-1]]) + 1 - low, self.shape[1]), out.dtype)
                 decode(data, chunk.dtype, self.shape[1], rows)
                 out[order[group]] = rows[ordered[group] - low]
+
+    def _bytes(self, connection: Connection, parts: list[tuple[int, int, int]]) -> Iterator[bytes]:
+        found = self.database.backend.blobs(connection, parts)
+        for (chunk, start, stop), data in zip(parts, found, strict=True):
+            if len(data) != stop - start:
+                raise CorruptError(
+                    f"chunk {chunk} has lost bytes: the store is damaged; restore it or "
+                    f"extract again"
+                )
+            yield data
 
     def _part(self, chunk: Any, start: int, stop: int) -> tuple[int, int, int]:
         size = self.shape[1] * ITEM_BYTES[chunk.dtype]

@@ -71,7 +71,7 @@ class Database:
         """Create the schema, or run the migrations that are missing."""
         begin = self.engine.execution_options(**self.backend.write_options()).begin
         with translated(self.backend), begin() as connection:
-            self.backend.lock(connection)
+            self.backend.lock(connection, "schema")
             schema.upgrade(connection, self.backend.name)
 
     def close(self) -> None:
@@ -86,14 +86,19 @@ class Database:
             yield session
 
     @contextmanager
-    def write(self) -> Iterator[Session]:
-        """A session that is committed at the end, or rolled back whole on any error."""
+    def write(self, lock: str | None = None) -> Iterator[Session]:
+        """A session that is committed at the end, or rolled back whole on any error.
+
+        lock: what is written, where two that write it at once must take turns.
+        """
         engine = self.engine.execution_options(**self.backend.write_options())
         with (
             translated(self.backend),
             Session(engine, expire_on_commit=False) as session,
             session.begin(),
         ):
+            if lock is not None:
+                self.backend.lock(session.connection(), lock)
             yield session
 
     def records(self, noun: str) -> Sequence[Any]:
@@ -157,7 +162,7 @@ class Database:
             with translated(self.backend), self.engine.connect() as connection:
                 driver: Any = connection.connection.driver_connection
                 connection.rollback()
-                driver.execute("PRAGMA incremental_vacuum").fetchall()
+                driver.executescript("PRAGMA incremental_vacuum")  # execute would free one page
 
     def select(
         self, statement: str, limit: int | None = None
