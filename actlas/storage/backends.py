@@ -313,7 +313,9 @@ def translated(backend: Backend) -> Iterator[None]:
     """Turn database errors into StoreError."""
     try:
         yield
-    except (sa.exc.DatabaseError, *_driver_errors()) as error:
+    except Exception as error:
+        if not isinstance(error, (sa.exc.DatabaseError, *_driver_errors())):
+            raise
         said = " ".join(str(getattr(error, "orig", None) or error).split())
         hint = {
             "is locked": "another process is writing; wait for it, or use PostgreSQL",
