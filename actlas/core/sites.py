@@ -227,8 +227,9 @@ def _matches(pattern: str, sites: dict[str, Site]) -> set[str]:
     negative = re.fullmatch(r"((?:encoder\.|decoder\.)?layers\.)(-\d+)(\..+)?", pattern)
     if negative:
         prefix, index, rest = negative[1], int(negative[2]), negative[3] or ""
-        depth = sum(re.fullmatch(re.escape(prefix) + r"\d+", name) is not None for name in sites)
-        return {f"{prefix}{depth + index}{rest}"} & set(sites)
+        numbers = (re.fullmatch(re.escape(prefix) + r"(\d+)", name) for name in sites)
+        deepest = max((int(match[1]) for match in numbers if match), default=-1)
+        return {f"{prefix}{deepest + 1 + index}{rest}"} & set(sites)
     if "*" not in pattern:
         return set()
     glob = re.compile(re.escape(pattern).replace(r"\*", r"[^.]*"))

@@ -24,11 +24,11 @@ from ..core import (
     SiteError,
     Window,
     array_bytes,
-    digest,
     nearest,
     select_sites,
 )
 from ..core import Dataset as Texts
+from ..core import digest as digest_of
 from .chunks import ChunkSource, write_chunks
 from .database import Database
 from .tables import Activation, Dataset, Extraction, Label, Model, Row, Sample
@@ -59,9 +59,10 @@ def add_model(database: Database, model: LoadedModel) -> Model:
 
 def add_dataset(database: Database, texts: Texts) -> Dataset:
     """Record a data set, once per digest; label sets that are new or changed are (re)written."""
+    digest = texts.digest()
     with database.write("datasets") as session:
-        known = session.scalar(sa.select(Dataset).where(Dataset.digest == texts.digest()))
-        found = known or _new_dataset(database, session, texts)
+        known = session.scalar(sa.select(Dataset).where(Dataset.digest == digest))
+        found = known or _new_dataset(database, session, texts, digest)
         stored = {
             s.name: s
             for s in session.scalars(
@@ -69,20 +70,18 @@ def add_dataset(database: Database, texts: Texts) -> Dataset:
             )
         }
         for label_set in texts.label_sets.values():
-            old = stored.get(label_set.name)
-            if old is not None and old.digest == label_set.digest():
+            old, new = stored.get(label_set.name), label_set.digest()
+            if old is not None and old.digest == new:
                 continue
             if old is not None:
                 session.delete(old)
                 session.flush()
-            _add_labels(database, session, found.id, label_set)
+            _add_labels(database, session, found.id, label_set, new)
         return found
 
 
-def _new_dataset(database: Database, session: Session, texts: Texts) -> Dataset:
-    added = Dataset(
-        name=texts.name, digest=texts.digest(), samples=len(texts), skipped=texts.skipped
-    )
+def _new_dataset(database: Database, session: Session, texts: Texts, digest: str) -> Dataset:
+    added = Dataset(name=texts.name, digest=digest, samples=len(texts), skipped=texts.skipped)
     session.add(added)
     session.flush()
     database.backend.insert(
@@ -94,10 +93,10 @@ def _new_dataset(database: Database, session: Session, texts: Texts) -> Dataset:
     return added
 
 
-def _add_labels(database: Database, session: Session, dataset_id: int, labels: LabelSet) -> None:
-    added = StoredLabels(
-        dataset_id=dataset_id, name=labels.name, level=labels.level, digest=labels.digest()
-    )
+def _add_labels(
+    database: Database, session: Session, dataset_id: int, labels: LabelSet, digest: str
+) -> None:
+    added = StoredLabels(dataset_id=dataset_id, name=labels.name, level=labels.level, digest=digest)
     session.add(added)
     session.flush()
     columns = ["label_set_id", "sample", "char_start", "char_end", "value"]
@@ -145,7 +144,9 @@ def extraction_key(
     model: Model, dataset: Dataset, options: ExtractOptions, model_dtype: str, stack: str
 ) -> str:
     """Identity of an extraction: what its numbers depend on, sites apart."""
-    return digest("extraction", model.digest, dataset.digest, asdict(options), model_dtype, stack)
+    return digest_of(
+        "extraction", model.digest, dataset.digest, asdict(options), model_dtype, stack
+    )
 
 
 def begin_extraction(
