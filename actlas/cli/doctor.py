@@ -1,5 +1,8 @@
 """`actlas doctor` and `actlas demo`."""
 
+import os
+import shutil
+import sys
 from pathlib import Path
 
 import click
@@ -42,7 +45,13 @@ def demo(folder: Path, as_json: bool) -> None:
             click.echo(f"\n{name}: {api.get(name).summary}")
             print_rows(rows, False)
     click.echo("\n".join(f"{what:<6}  {where}" for what, where in paths.items()))
-    click.echo(f"next    actlas sql --store '{paths['store']}' \"{EXAMPLE}\"")
+    click.echo(f"next    {_command()} sql --store '{paths['store']}' \"{EXAMPLE}\"")
+
+
+def _command() -> str:
+    """How to type `actlas` here: inside a virtual environment that is not active, with its path."""
+    beside = Path(sys.executable).with_name("actlas")
+    return "actlas" if shutil.which("actlas") else os.path.relpath(beside)
 
 
 EXAMPLE = (
