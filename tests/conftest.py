@@ -71,7 +71,11 @@ def store_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
         return f"sqlite:///{tmp_path}/store.db"
     server = request.getfixturevalue("postgres_server")
     name = f"test_{abs(hash(str(tmp_path)))}"
-    server.psql(f"CREATE DATABASE {name};")
+    import psycopg
+
+    # Not through the server's own psql, which a path with a space breaks.
+    with psycopg.connect(server.get_uri(), autocommit=True) as connection:
+        connection.execute(f"CREATE DATABASE {name}")
     return server.get_uri(database=name).replace("postgresql://", "postgresql+psycopg://")
 
 
