@@ -37,13 +37,18 @@ def sentences(n: int) -> Dataset:
 
 
 def interleaved(rounds: int, **contenders: Callable[[], object]) -> dict[str, list[float]]:
-    """Time contenders in turn, round after round, so that all meet the same weather."""
+    """Time contenders in turn, round after round, so that all meet the same weather.
+
+    What a contender returns is called, where it can be, to clear up untimed.
+    """
     seconds: dict[str, list[float]] = {name: [] for name in contenders}
     for _ in range(rounds):
         for name, contender in contenders.items():
             start = time.perf_counter()
-            contender()
+            clear_up = contender()
             seconds[name].append(time.perf_counter() - start)
+            if callable(clear_up):
+                clear_up()
     return seconds
 
 

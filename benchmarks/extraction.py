@@ -2,14 +2,14 @@
 
 import statistics
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import torch
 
 import actlas
-from actlas.core import ExtractOptions, Extractor, LoadedModel
+from actlas.core import Dataset, ExtractOptions, Extractor, LoadedModel
 
 from .common import Bar, interleaved, ratio, sentences
 
@@ -33,10 +33,27 @@ def plain_loop(model: LoadedModel, texts: list[str]) -> list[Any]:
     return kept
 
 
-def stores(folder: Path) -> Iterator[actlas.Store]:
-    """Yield fresh SQLite stores."""
-    for i in range(1000):
-        yield actlas.open(f"sqlite:///{folder}/{i}.db")
+class Extraction:
+    """Extracts into a fresh SQLite store each time; stores are opened and removed untimed."""
+
+    def __init__(self, model: LoadedModel, data: Dataset, folder: Path):
+        self.model, self.data, self.folder = model, data, folder
+        self.store = self._fresh()
+
+    def _fresh(self) -> actlas.Store:
+        return actlas.open(f"sqlite:///{self.folder}/{len(list(self.folder.glob('*.db')))}.db")
+
+    def __call__(self) -> Callable[[], None]:
+        """Extract, and return what clears up."""
+        self.store.extract(self.model, self.data)
+        return self.renew
+
+    def renew(self) -> None:
+        """Remove the store and open another."""
+        self.store.close()
+        for path in self.folder.iterdir():
+            path.unlink()
+        self.store = self._fresh()
 
 
 def run() -> list[Bar]:
@@ -47,17 +64,14 @@ def run() -> list[Bar]:
     prepared = list(extractor.batches())
     bare(model, prepared)
     with tempfile.TemporaryDirectory() as folder:
-        fresh = stores(Path(folder))
-        opened = [next(fresh) for _ in range(ROUNDS)]
-        left = iter(opened)
+        extract = Extraction(model, data, Path(folder))
         seconds = interleaved(
             ROUNDS,
             bare=lambda: bare(model, prepared),
-            extract=lambda: next(left).extract(model, data),
-            plain=lambda: plain_loop(model, list(data.texts)),
+            extract=extract,
+            plain=lambda: plain_loop(model, list(data.texts)).clear(),
         )
-        for store in opened:
-            store.close()
+        extract.store.close()
     tokens = sum(int(mask.sum()) for _, mask in prepared)
     note = f"{tokens / statistics.median(seconds['extract']):,.0f} tokens/s"
     return [

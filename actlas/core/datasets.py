@@ -159,6 +159,8 @@ class Dataset:
 def _at_target(
     name: str, texts: Sequence[str], sets: dict[str, LabelSet], target: Sequence[str]
 ) -> dict[str, LabelSet]:
+    if len(target) != len(texts):
+        raise DatasetError(f"{name}: {len(texts)} texts but {len(target)} target words")
     spans = []
     for sample, (text, word) in enumerate(zip(texts, target, strict=True)):
         match = re.search(rf"(?<!\w){re.escape(str(word))}(?!\w)", text, re.IGNORECASE)

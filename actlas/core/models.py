@@ -147,7 +147,7 @@ class LoadedModel:
         return find_sites(self.module, self.calls, TRACE_SHAPE)
 
     def select(self, patterns: str | Sequence[str]) -> list[Site]:
-        """Return the sites that patterns stand for (see `select_sites`; also `module:PATH`)."""
+        """Return the sites that patterns stand for (see `select_sites`), `module:PATH` last."""
         given = patterns.split(",") if isinstance(patterns, str) else list(patterns)
         given = [p.strip() for p in given if p.strip()]
         if not given:

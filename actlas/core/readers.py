@@ -38,7 +38,8 @@ def read_dataset(
         given per word, as NAME@target.
     split: which split of a Hugging Face data set.
     limit: take only the first samples.
-    skip_bad: leave out unreadable lines and empty texts, counted in `Dataset.skipped`.
+    skip_bad: leave out records that cannot be parsed and empty texts, counted in
+        `Dataset.skipped`; a file that is not UTF-8 is refused all the same.
 
     Raises DatasetError naming the file and line, LabelError for a missing label column.
     """
@@ -179,6 +180,8 @@ def _read_hub(spec: str, split: str) -> Table:
     try:
         if Path(name).is_dir():
             loaded = datasets.load_from_disk(name)
+            if isinstance(loaded, datasets.DatasetDict) and split not in loaded:
+                raise ValueError(f"it has the splits {listing(list(loaded))}; use --split NAME")
             data = loaded[split] if isinstance(loaded, datasets.DatasetDict) else loaded
         else:
             data = datasets.load_dataset(name, config or None, split=split)
