@@ -564,3 +564,16 @@ def test_any_text_survives_json_lines_and_csv(tmp_path_factory, rows):
         dataset = read_dataset(folder / name)
         assert list(dataset.texts) == [text for text, _ in rows]
         assert values(dataset, "kind") == wanted
+
+
+def test_a_target_for_every_text_or_none():
+    with pytest.raises(DatasetError, match="1 texts but 2 target words"):
+        Dataset.of(["a b"], labels={"x": [1]}, target=["a", "b"])
+
+
+def test_a_split_that_is_not_there_lists_those_that_are(tmp_path):
+    datasets = pytest.importorskip("datasets")
+    one = datasets.Dataset.from_dict({"text": ["one"]})
+    datasets.DatasetDict({"train": one, "test": one}).save_to_disk(tmp_path / "saved")
+    with pytest.raises(DatasetError, match="it has the splits train, test"):
+        read_dataset(f"hf:{tmp_path / 'saved'}", split="nope")

@@ -9,12 +9,13 @@ import sys
 import threading
 import time
 
+import numpy as np
 import pytest
 import sqlalchemy as sa
 
 import actlas
 from actlas.api import extracting
-from actlas.core import Extractor, LoadedModel
+from actlas.core import ExtractOptions, Extractor, LoadedModel
 
 from .tiny import TEXTS
 
@@ -170,6 +171,27 @@ def test_sites_at_different_places_are_taken_up_together(
     assert progress(store) == {"embed": (stops[3], False), "layers.1": (stops[1], False)}
     store.extract(tiny("bert"), data(), SITES, **OPTIONS)
     assert state(store) == undisturbed()
+
+
+def test_a_site_where_no_window_begins_is_completed_by_itself(tiny, store, monkeypatch, stops):
+    """As after an upgrade of actlas that cuts windows otherwise: no rows may be missing."""
+    for sites, at in ((["embed"], 4), (SITES, 2)):
+        with monkeypatch.context() as patch:
+            raise_at(patch, Extractor, "_window", at, RuntimeError("power cut"))
+            with pytest.raises(RuntimeError, match="power cut"):
+                store.extract(tiny("bert"), data(), sites, **OPTIONS)
+    with monkeypatch.context() as patch:
+        patch.setattr("actlas.core.extraction.BATCHES_A_WINDOW", 1000)
+        done = store.extract(tiny("bert"), data(), SITES, **OPTIONS)
+    assert progress(store) == dict.fromkeys(SITES, (len(data()), True))
+    fresh = actlas.Dataset.of(list(data().texts))
+    for site in SITES:
+        acts = done.activations(site)
+        assert len(acts) == done.record.rows == len(done.rows)
+        chosen = tiny("bert").select(site)
+        windows = Extractor(tiny("bert"), fresh, chosen, ExtractOptions(**OPTIONS)).windows()
+        whole = np.concatenate([w.data[site].float().numpy() for w in windows])
+        np.testing.assert_allclose(acts.numpy(), whole, atol=1e-5)
 
 
 def test_sites_added_to_a_complete_extraction_can_be_stopped(

@@ -205,15 +205,13 @@ def test_whatever_writes_is_refused(refused):
     refused(EVERYWHERE)
 
 
-def test_whatever_writes_in_sqlite_is_refused(refused, filled):
-    if not filled.url.startswith("sqlite"):
-        pytest.skip("SQLite only")
+@pytest.mark.parametrize("store_url", ["sqlite"], indirect=True)
+def test_whatever_writes_in_sqlite_is_refused(refused):
     refused(SQLITE)
 
 
+@pytest.mark.parametrize("store_url", ["postgresql"], indirect=True)
 def test_whatever_writes_in_postgresql_is_refused(refused, filled, outside):
-    if filled.url.startswith("sqlite"):
-        pytest.skip("PostgreSQL only")
     with filled.database.write() as session:  # this server does run programs when it may
         session.execute(sa.text(f"COPY (SELECT 1) TO PROGRAM 'touch {outside}/control'"))
     (outside / "control").unlink()

@@ -15,12 +15,12 @@ from hypothesis import strategies as st
 
 import actlas
 from actlas.api import remove
-from actlas.core import ExtractOptions, Extractor, LoadedModel, Rows, array_bytes
+from actlas.core import ExtractOptions, Extractor, LoadedModel, array_bytes
 from actlas.storage import backends, chunks
 from actlas.storage.chunks import ChunkSource, rows_a_chunk, write_chunks
 from actlas.storage.tables import Activation, ChunkData, Dataset, Extraction, Model
 
-from .tiny import TEXTS
+from .tiny import TEXTS, joined_rows
 
 SITES = ["embed", "layers.1", "layers.2.mlp"]
 POOLINGS = ["token", "word", "mean", "first", "last"]
@@ -38,7 +38,7 @@ def computed(model, texts, sites, **options):
     """Rows and tensors by site, straight from the extractor."""
     chosen = model.select(sites)
     windows = list(Extractor(model, texts, chosen, ExtractOptions(**options)).windows())
-    rows = Rows.concatenate([w.rows for w in windows])
+    rows = joined_rows([w.rows for w in windows])
     return rows, {s.name: torch.cat([w.data[s.name] for w in windows]) for s in chosen}
 
 

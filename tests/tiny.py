@@ -1,10 +1,14 @@
 """Tiny checkpoints of real architectures with random weights, saved as a user's would be."""
 
+import dataclasses
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 import transformers
+
+from actlas import Rows
 
 TEXTS = [
     "The cat sat on the mat and looked at the moon.",
@@ -99,3 +103,10 @@ def save_tiny(kind: str, folder: Path) -> Path:
     model.save_pretrained(folder)
     tokenizer(wrapped=kind not in DECODERS).save_pretrained(folder)
     return folder
+
+
+def joined_rows(parts: list[Rows]) -> Rows:
+    """Rows of several windows end to end."""
+    tokens = [token for part in parts for token in part.token]
+    names = [f.name for f in dataclasses.fields(Rows) if f.name != "token"]
+    return Rows(token=tokens, **{n: np.concatenate([getattr(p, n) for p in parts]) for n in names})

@@ -37,6 +37,8 @@ def run_demo(
     runs = {}
     for plugin in registry().plugins():
         analysis = plugin.analysis
+        if plugin.error:
+            say(f"warning: {plugin.error}")
         if analysis is None or plugin.source != "actlas" or "other" in analysis.needs:
             continue
         say(f"running {analysis.name}: {analysis.summary}")

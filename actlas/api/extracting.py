@@ -106,20 +106,19 @@ def extract(
     chosen = network.select(sites)
     extraction, activations = _begin(database, network, texts, chosen, options)
     todo = [a for a in activations if not a.complete]
-    wanted = {a.site for a in todo}
-    missing = [site for site in chosen if site.name in wanted]
-    if not missing:
+    if not todo and on_plan:
+        on_plan(Work(extraction, activations, [], None))
+    while todo:
+        wanted = {a.site for a in todo}
+        missing = [site for site in chosen if site.name in wanted]
+        extractor = Extractor(network, texts, missing, options)
+        estimate = extractor.estimate(timed=on_plan is not None)
+        first = min(a.samples_done for a in todo)
+        _check_space(database, estimate, len(texts), first)
         if on_plan:
-            on_plan(Work(extraction, activations, [], None))
-        return extraction
-    extractor = Extractor(network, texts, missing, options)
-    estimate = extractor.estimate(timed=on_plan is not None)
-    first = min(a.samples_done for a in todo)
-    _check_space(database, estimate, len(texts), first)
-    if on_plan:
-        on_plan(Work(extraction, activations, todo, estimate))
-    _write_all(database, extraction, extractor, first, progress)
-    finish_extraction(database, extraction, sorted(wanted))
+            on_plan(Work(extraction, activations, todo, estimate))
+        _write_all(database, extraction, extractor, first, progress)
+        todo = finish_extraction(database, extraction, sorted(wanted), len(texts))
     return extraction
 
 

@@ -30,7 +30,6 @@ if TYPE_CHECKING:
     import torch
     from torch import nn
 
-DONE = ""  # no site is called so
 TRACE_SHAPE = (2, 5)  # two texts of five tokens: no two dimensions alike by chance
 LENGTH_LIMIT = 1_000_000  # tokenizers say "unlimited" with numbers beyond this
 
@@ -234,20 +233,23 @@ class LoadedModel:
         """
         counts: dict[str, int] = {}
         shape: list[int] = []
+        done = 0
 
         def meet(site: Site, tensor: "torch.Tensor | None") -> None:
+            nonlocal done
             count = counts.get(site.name, 0)
             counts[site.name] = count + 1
             if count != site.call or tensor is None:
                 return
             sink(site.name, tensor.reshape(*shape, site.width))  # OPT's are flat inside a block
-            counts[DONE] += 1
-            if counts[DONE] == len(sites):
+            done += 1
+            if done == len(sites):
                 raise _AllCaptured
 
         def run(ids: "torch.Tensor", mask: "torch.Tensor") -> None:
+            nonlocal done
             counts.clear()
-            counts[DONE] = 0
+            done = 0
             shape[:] = ids.shape
             try:
                 self._forward(ids, mask)

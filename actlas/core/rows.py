@@ -102,16 +102,6 @@ class Rows:
             special=np.zeros(n, bool) if special is None else np.asarray(special, bool),
         )
 
-    @classmethod
-    def concatenate(cls, parts: Sequence["Rows"]) -> "Rows":
-        """Join rows end to end."""
-        if len(parts) == 1:
-            return parts[0]
-        tokens = [token for part in parts for token in part.token]
-        names = [f.name for f in fields(cls) if f.name != "token"]
-        columns = {n: np.concatenate([getattr(p, n) for p in parts]) for n in names}
-        return cls(token=tokens, **columns)
-
     def same_places(self, other: "Rows") -> bool:
         """Whether both name the same samples, positions and spans, row by row."""
         return len(self) == len(other) and all(

@@ -212,16 +212,25 @@ def write_window(
             activation.overflow += window.overflow[activation.site]
 
 
-def finish_extraction(database: Database, extraction: Extraction, sites: Sequence[str]) -> None:
-    """Mark sites complete."""
+def finish_extraction(
+    database: Database, extraction: Extraction, sites: Sequence[str], samples: int
+) -> list[Activation]:
+    """Mark the sites that hold every sample complete, and return those that do not.
+
+    A site that had come further than the others, to where no window of this pass began (an
+    older actlas cut windows otherwise), is passed over and has to be taken up by itself.
+    """
     with database.write(f"extraction {extraction.id}") as session:
-        for activation in session.scalars(
+        found = session.scalars(
             sa.select(Activation).where(
                 Activation.extraction_id == extraction.id, Activation.site.in_(sites)
             )
-        ):
-            activation.complete = True
-            session.get_one(Extraction, extraction.id).rows = activation.rows_done
+        ).all()
+        for activation in found:
+            if activation.samples_done == samples:
+                activation.complete = True
+                session.get_one(Extraction, extraction.id).rows = activation.rows_done
+        return [activation for activation in found if not activation.complete]
 
 
 def _insert_rows(

@@ -15,8 +15,8 @@ from sqlalchemy.engine import URL, Connection, Engine, make_url
 
 from ..core import ReadOnlyError, StoreError
 
-PAGE_SIZE = 65536  # writes a third faster than 16 KiB; the pointer map keeps single rows fast
-WAL_PAGES = 4096  # checkpoint after 256 MiB of log: most extractions then copy only at the end
+PAGE_SIZE = 65536  # a fifth less CPU to write than 16 KiB; the pointer map keeps single rows fast
+WAL_PAGES = 4096  # checkpoint after 256 MiB of log: most extractions copy it once, at the end
 CREATION = (f"page_size={PAGE_SIZE}", "auto_vacuum=2")  # kept in the file; setting them locks it
 BUSY_SECONDS = 30
 # First words of statements that are no query; in a cursor they are a syntax error.
