@@ -247,4 +247,4 @@ def _write_all(
     ):
         for window in extractor.windows(first, shard.stop_sample, advance):
             writer.put(window)
-    finish_shard(database, place, tops.packed())
+    finish_shard(database, place, tops.packed(shard.stop_sample))

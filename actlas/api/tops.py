@@ -49,10 +49,15 @@ class Tops:
                 decode(one.data, one.codec, one.dtype, rows)
                 keeper.update(torch.from_numpy(rows), finite=not window.nonfinite[site])
 
-    def packed(self) -> dict[int, tuple[int, int, NDArray[Any]]]:
-        """Return per activation id its rows, k, and the entries (width, 2, k)."""
+    def packed(self, stop_sample: int) -> dict[int, tuple[int, int, NDArray[Any]]]:
+        """Return rows, k and entries (width, 2, k) of each site that has all samples, by its id.
+
+        A site that had come further, to where no window of this pass began, has not.
+        """
         found = {}
         for site, keeper in self._keepers.items():
+            if self._done[site] != stop_sample:
+                continue
             entries = keeper.entries()
             found[self._sites[site][0]] = (keeper.rows, entries.shape[2], entries)
         return found

@@ -123,10 +123,10 @@ class ChunkSource(Source):
 
     def _bytes(self, connection: Connection, parts: list[tuple[int, int, int]]) -> Iterator[bytes]:
         found = self.database.backend.blobs(connection, parts)
-        for (chunk, start, stop), data in zip(parts, found, strict=True):
+        for (payload, start, stop), data in zip(parts, found, strict=True):
             if len(data) != stop - start:
                 raise CorruptError(
-                    f"chunk {chunk} has lost bytes: the store is damaged; restore it or "
+                    f"payload {payload} has lost bytes: the store is damaged; restore it or "
                     f"extract again"
                 )
             yield data
