@@ -51,6 +51,7 @@ class TopKeeper:
         k = min(self.high.k, self.rows)
         found = np.empty((self.high.width, 2, k), ENTRY)
         for place, side, sign in ((0, self.high, 1.0), (1, self.low, -1.0)):
+            side.settle()
             found["value"][:, place] = side.values[:, :k] * np.float32(sign)
             found["row"][:, place] = side.rows[:, :k]
         return found
@@ -66,31 +67,35 @@ class _Side:
     def __post_init__(self) -> None:
         self.values = np.full((self.width, self.k), -np.inf, np.float32)
         self.rows = np.zeros((self.width, self.k), np.uint32)
+        self._pending: list[tuple[NDArray[Any], NDArray[np.float32], NDArray[np.uint32]]] = []
+        self._waiting = 0
 
     def update(self, blocks: "Tensor", most: "Tensor", first_row: int, sign: float) -> None:
         """Take in rows: blocks (n, size, width), and of each the greatest number, times sign."""
         peaks = most.float().numpy()
-        least = self.values[:, -1]
-        if len(peaks) > self.k:  # k blocks reach this, so k numbers do
-            reached = np.partition(peaks, -self.k, axis=0)[-self.k]
-            candidates = (peaks >= reached) & (peaks > least)
-            floor = np.maximum(reached, np.nextafter(least, np.float32(np.inf)))
-        else:
-            candidates = peaks > least
-            floor = np.nextafter(least, np.float32(np.inf))
-        block, unit = np.nonzero(candidates)
+        floor = np.nextafter(self.values[:, -1], np.float32(np.inf))
+        if len(peaks) > self.k and not np.isfinite(self.values[0, -1]):
+            # k blocks reach this, so k numbers do
+            floor = np.maximum(floor, np.partition(peaks, -self.k, axis=0)[-self.k])
+        block, unit = np.divmod(np.flatnonzero(peaks >= floor), self.width)
         if not len(block):
             return
         numbers = blocks[block, :, unit].float().numpy() * np.float32(sign)
         numbers += 0.0  # -0.0 becomes 0.0, its equal
-        pair, place = np.nonzero(numbers >= floor[unit][:, None])
+        pair, place = np.divmod(np.flatnonzero(numbers >= floor[unit][:, None]), numbers.shape[1])
         rows = first_row + block[pair] * blocks.shape[1] + place
-        self._merge(unit[pair], numbers[pair, place], rows.astype(np.uint32))
+        self._pending.append((unit[pair], numbers[pair, place], rows.astype(np.uint32)))
+        self._waiting += len(pair)
+        if self._waiting > self.values.size // 2:  # sorting is dear, a floor too low is not
+            self.settle()
 
-    def _merge(
-        self, unit: NDArray[Any], values: NDArray[np.float32], rows: NDArray[np.uint32]
-    ) -> None:
-        changed = np.unique(unit)
+    def settle(self) -> None:
+        """Sort in what waits."""
+        if not self._pending:
+            return
+        unit, values, rows = map(np.concatenate, zip(*self._pending, strict=True))
+        self._pending, self._waiting = [], 0
+        changed = np.flatnonzero(np.bincount(unit, minlength=self.width))
         units = np.concatenate([np.repeat(changed, self.k), unit])
         values = np.concatenate([self.values[changed].ravel(), values])
         rows = np.concatenate([self.rows[changed].ravel(), rows])
