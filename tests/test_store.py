@@ -19,7 +19,7 @@ from actlas.core import ExtractOptions, Extractor, LoadedModel, array_bytes
 from actlas.storage import backends, codecs
 from actlas.storage.chunks import ChunkSource, write_chunks
 from actlas.storage.codecs import pack, rows_a_chunk
-from actlas.storage.tables import Activation, Payload, Dataset, Extraction, Model
+from actlas.storage.tables import Activation, Dataset, Extraction, Model, Payload
 
 from .tiny import TEXTS, joined_rows
 
@@ -388,9 +388,7 @@ def test_sqlite_is_laid_out_as_measured(sqlite_store):
 
 def test_foreign_keys_are_enforced(store):
     with pytest.raises(sa.exc.IntegrityError), store.database.write() as session:
-        session.execute(
-            sa.text("INSERT INTO parts VALUES (77, 0, 0, 0, 0.0)")
-        )
+        session.execute(sa.text("INSERT INTO parts VALUES (77, 0, 0, 0, 0.0)"))
 
 
 def spoilt(folder, token, value):

@@ -195,7 +195,8 @@ def _extract_shard(database: Database, place: Place, request: Request) -> None:
         while todo := missing_parts(database, extraction.id, place.shard, request.names):
             wanted = {a.site for a, _ in todo}
             chosen = [site for site in request.sites if site.name in wanted]
-            extractor = Extractor(request.model, request.texts, chosen, request.options)
+            width = sum(site.width for site in request.sites)
+            extractor = Extractor(request.model, request.texts, chosen, request.options, width)
             estimate = extractor.estimate(timed=request.on_plan is not None)
             first = min(part.samples_done for _, part in todo)
             _check_space(database, estimate, len(request.texts), first, shard.stop_sample)

@@ -8,8 +8,10 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from .buffers import Buffers
 from .datasets import Dataset
-from .errors import InputError
+from .devices import free_memory, out_of_memory
+from .errors import InputError, ModelError
 from .models import LoadedModel
 from .rows import Rows
 from .sites import Site
@@ -18,9 +20,11 @@ from .tokens import POOLINGS, Encoded, Pooled, encode, pool, rows_of
 if TYPE_CHECKING:
     import torch
 
+Read = Callable[..., None]
 STORAGE_DTYPES = {"float32": 4, "float16": 2, "bfloat16": 2, "int8": 1}
 BATCHES_A_WINDOW = 8
-WINDOW_BYTES = 96 << 20
+WINDOW_BYTES = 128 << 20  # its memory, and as much again for a moment while it is written
+WORTHWHILE_TOKENS = 128  # on a CPU a larger batch is hardly faster, but needs padding
 ENCODE_AT_ONCE = 256
 
 
@@ -87,14 +91,22 @@ class Extractor:
 
     A window is the samples of about eight batches: within it samples are sorted by length,
     so that little is padded; its rows leave in the data set's order. Windows depend only on
-    the texts, the model and the options, so a run that is taken up again after the last
-    complete window gives the same numbers as one that was not interrupted.
+    the texts, the options and the width of what is asked for, so a run that is taken up again
+    after the last complete window gives the same numbers as one that was not interrupted.
+
+    width: numbers a token of all sites asked for, where only some of them are missing.
     """
 
     def __init__(
-        self, model: LoadedModel, dataset: Dataset, sites: Sequence[Site], options: ExtractOptions
+        self,
+        model: LoadedModel,
+        dataset: Dataset,
+        sites: Sequence[Site],
+        options: ExtractOptions,
+        width: int | None = None,
     ):
         self.model, self.dataset, self.sites, self.options = model, dataset, sites, options
+        self.width = width or sum(site.width for site in sites)
         self.max_length = min(options.max_length or model.max_length, model.max_length)
         self.side = sites[0].stack
         if options.pooling == "word" and not model.tokenizer.is_fast:
@@ -159,10 +171,8 @@ class Extractor:
     @property
     def _window_tokens(self) -> int:
         """Tokens in a window: a few batches, but never more than memory allows."""
-        every = self.model.sites.values()
-        itemsize = STORAGE_DTYPES[self.options.dtype]
-        token_bytes = sum(site.width for site in every if site.residual) * itemsize or 4096
-        fits = WINDOW_BYTES // token_bytes
+        itemsize = 4 if self.options.dtype == "int8" else STORAGE_DTYPES[self.options.dtype]
+        fits = WINDOW_BYTES // max(1, self.width * itemsize)
         return max(
             self.options.batch_tokens, min(BATCHES_A_WINDOW * self.options.batch_tokens, fits)
         )
@@ -186,26 +196,45 @@ class Extractor:
         pooled = [self._pool(one) for one in group]
         rows = rows_of(pooled)
         offsets = np.concatenate([[0], np.cumsum([len(p) for p in pooled])])
-        buffers = _Buffers(self.sites, len(rows), self.options.dtype)
+        buffers = Buffers(self.sites, len(rows), self.options.dtype)
         with self.model.reading(self.sites, buffers.put) as read:
             for batch in self._batches(pooled):
-                chosen = [pooled[i] for i in batch]
-                longest = max(len(p.encoded) for p in chosen)
-                source = [b * longest + p.positions for b, p in enumerate(chosen)]
-                target = [np.arange(offsets[i], offsets[i + 1]) for i in batch]
-                lengths = [p.lengths for p in chosen]
-                buffers.aim(*map(np.concatenate, (source, lengths, target)))
-                read(*self._tensors([p.encoded for p in chosen]))
-                advance(len(batch), sum(map(len, chosen)))
+                chosen = [(pooled[i], np.arange(offsets[i], offsets[i + 1])) for i in batch]
+                self._read(read, buffers, chosen)
+                advance(len(batch), sum(len(p) for p, _ in chosen))
         return Window(
             group[0].sample,
             group[-1].sample + 1,
             rows,
-            buffers.data,
+            buffers.fetch(),
             buffers.nonfinite,
             buffers.overflow,
             sum(one.truncated for one in group),
         )
+
+    def _read(
+        self, read: Read, buffers: Buffers, chosen: list[tuple[Pooled, NDArray[np.int64]]]
+    ) -> None:
+        """Run one batch into its rows; in halves where the device has no memory for it."""
+        longest = max(len(p.encoded) for p, _ in chosen)
+        source = [b * longest + p.positions for b, (p, _) in enumerate(chosen)]
+        lengths = [p.lengths for p, _ in chosen]
+        buffers.aim(*map(np.concatenate, (source, lengths, [target for _, target in chosen])))
+        try:
+            read(*self._tensors([p.encoded for p, _ in chosen]))
+            return
+        except RuntimeError as error:
+            if not out_of_memory(error):
+                raise
+            if len(chosen) == 1:
+                raise ModelError(
+                    f"sample {chosen[0][0].encoded.sample} ({longest} tokens) does not fit into "
+                    f"the memory of {self.model.device}; use --max-length, or a smaller --compute-dtype"
+                ) from None
+        free_memory()
+        half = len(chosen) // 2
+        self._read(read, buffers, chosen[:half])
+        self._read(read, buffers, chosen[half:])
 
     def _batches(self, pooled: list[Pooled]) -> Iterator[list[int]]:
         """Yield indices of samples of like length whose padded batch fits the budget.
@@ -214,7 +243,8 @@ class Extractor:
         most batches have no padding at all.
         """
         lengths = [len(p.encoded) for p in pooled]
-        budget, worthwhile = self.options.batch_tokens, self.options.batch_tokens // 4
+        budget = self.options.batch_tokens
+        worthwhile = WORTHWHILE_TOKENS if self.model.device == "cpu" else budget // 4
         batch: list[int] = []
         for i in sorted(range(len(pooled)), key=lambda i: -lengths[i]):
             longest = lengths[batch[0]] if batch else 0
@@ -236,71 +266,3 @@ class Extractor:
             ids[b, : len(one)] = one.ids
             mask[b, : len(one)] = 1
         return torch.from_numpy(ids), torch.from_numpy(mask)
-
-
-class _Buffers:
-    """One window's matrices in the storage dtype, filled batch by batch in row order."""
-
-    def __init__(self, sites: Sequence[Site], rows: int, dtype: str):
-        import torch
-
-        kind = torch.float32 if dtype == "int8" else getattr(torch, dtype)
-        self.data = {site.name: torch.empty((rows, site.width), dtype=kind) for site in sites}
-        self.nonfinite = {site.name: 0 for site in sites}
-        self.overflow = {site.name: 0 for site in sites}
-
-    def aim(
-        self, source: NDArray[np.int64], lengths: NDArray[np.int64], target: NDArray[np.int64]
-    ) -> None:
-        """Say where the next batch's rows are: `lengths` tokens each of `source`, into `target`."""
-        import torch
-
-        self._source, self._target = torch.from_numpy(source), torch.from_numpy(target)
-        self._lengths = None if (lengths == 1).all() else torch.from_numpy(lengths)
-
-    def put(self, name: str, tensor: "torch.Tensor") -> None:
-        """Pool a site's tensor (batch, length, width) and store its rows."""
-        data, source = self.data[name], self._source.to(tensor.device)
-        given = tensor.reshape(-1, tensor.shape[-1])
-        if self._lengths is None:
-            rows = given.to(data.dtype)
-            stored = _wide(rows).index_select(0, source)
-        else:
-            rows = _means(given.index_select(0, source), self._lengths.to(tensor.device))
-            stored = _wide(rows.to(data.dtype))
-        _wide(data).index_copy_(0, self._target, stored.cpu())
-        if not _all_finite(stored.view(data.dtype)):
-            self._count(name, given[source] if self._lengths is None else rows)
-
-    def _count(self, name: str, rows: "torch.Tensor") -> None:
-        import torch
-
-        bad = ~torch.isfinite(rows.to(self.data[name].dtype)).all(dim=1)
-        before = torch.isfinite(rows).all(dim=1)
-        self.nonfinite[name] += int(bad.sum())
-        self.overflow[name] += int((bad & before).sum())
-
-
-def _means(rows: "torch.Tensor", lengths: "torch.Tensor") -> "torch.Tensor":
-    """Average consecutive rows, `lengths` at a time, in float32."""
-    import torch
-
-    return torch.segment_reduce(rows.float(), "mean", lengths=lengths)
-
-
-def _wide(matrix: "torch.Tensor") -> "torch.Tensor":
-    """View rows as 8-byte words where they divide so: moving them is several times faster."""
-    import torch
-
-    row_bytes = matrix.shape[1] * matrix.element_size()
-    return matrix.view(torch.int64) if row_bytes % 8 == 0 else matrix
-
-
-def _all_finite(matrix: "torch.Tensor") -> bool:
-    """Whether every number is finite: NaN and infinity come through the extremes."""
-    import torch
-
-    if not matrix.numel():
-        return True
-    low, high = torch.aminmax(matrix)
-    return bool(torch.isfinite(low) & torch.isfinite(high))

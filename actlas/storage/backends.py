@@ -26,7 +26,8 @@ WRITING = {
 }  # fmt: skip
 MMAP_BYTES = 1 << 40
 TRANSIENT = (
-    "is locked", "connection", "server closed", "starting up", "shutting down", "the database system",
+    "is locked", "connection", "server closed", "starting up",
+    "shutting down", "the database system",
 )  # fmt: skip
 CLOCK = "SELECT EXTRACT(EPOCH FROM clock_timestamp())"
 

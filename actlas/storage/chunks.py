@@ -58,8 +58,13 @@ class ChunkSource(Source):
             self._index = list(
                 connection.execute(
                     sa.select(
-                        Chunk.id, (Chunk.first_row - self.base).label("first_row"), Chunk.rows, Chunk.dtype, Chunk.codec,
-                        Chunk.checksum, Chunk.data_id,
+                        Chunk.id,
+                        (Chunk.first_row - self.base).label("first_row"),
+                        Chunk.rows,
+                        Chunk.dtype,
+                        Chunk.codec,
+                        Chunk.checksum,
+                        Chunk.data_id,
                     )
                     .where(
                         Chunk.activation_id == self.activation_id,
@@ -141,4 +146,3 @@ class ChunkSource(Source):
                 f"chunk {chunk.id} (from row {chunk.first_row}, {chunk.rows} rows) does "
                 f"not match its checksum: the store is damaged; restore it or extract again"
             )
-

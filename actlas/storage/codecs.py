@@ -113,9 +113,7 @@ def _columns(codec: str) -> list[int]:
 def _record(codec: str, width: int) -> np.dtype[Any]:
     """The layout of a row: its scale, its numbers, the columns kept apart."""
     apart = len(_columns(codec))
-    return np.dtype(
-        [("scale", "<f4"), ("numbers", "i1", (width,)), ("apart", "<f2", (apart,))]
-    )
+    return np.dtype([("scale", "<f4"), ("numbers", "i1", (width,)), ("apart", "<f2", (apart,))])
 
 
 def decode(data: Any, codec: str, dtype: str, out: NDArray[Any]) -> None:

@@ -59,9 +59,7 @@ def grow(session: Session, old: Extraction, new: Extraction, samples: int) -> No
     names = ["extraction_id", *(c.name for c in columns)]
     session.execute(sa.insert(Row).from_select(names, rows))
     new.truncated = old.truncated
-    complete = sa.select(Activation).where(
-        Activation.extraction_id == old.id, Activation.complete
-    )
+    complete = sa.select(Activation).where(Activation.extraction_id == old.id, Activation.complete)
     for activation in session.scalars(complete).all():
         _take_over(session, activation, new, done)
 

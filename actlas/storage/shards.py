@@ -6,6 +6,7 @@ import threading
 import uuid
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from itertools import pairwise
 from typing import Any
 
 import sqlalchemy as sa
@@ -24,7 +25,7 @@ BEAT_SECONDS = 10.0
 def cut(samples: int, shards: int) -> list[tuple[int, int]]:
     """Cut samples into shards: the first and the stop sample of each."""
     edges = [samples * s // shards for s in range(shards + 1)]
-    return list(zip(edges, edges[1:], strict=False))
+    return list(pairwise(edges))
 
 
 def add_shards(session: Session, extraction: Extraction, spans: Sequence[tuple[int, int]]) -> None:

@@ -15,7 +15,7 @@ from .codecs import Packed, checksum, pack
 from .database import Database
 from .growth import grow
 from .shards import PROVISIONAL, add_shards, check_shards, cut, join, owned
-from .tables import Activation, Extraction, Part, Shard, TopIndex
+from .tables import Activation, Extraction, Part, Shard
 
 ROW_COLUMNS = (
     "extraction_id", "row", "sample", "position", "token", "token_id", "char_start", "char_end",
@@ -148,9 +148,7 @@ def write_window(
         _add(session, Extraction, place.extraction.id, seconds=seconds)
 
 
-def _behind(
-    session: Session, place: Place, window: Window
-) -> list[tuple[Activation, Part]]:
+def _behind(session: Session, place: Place, window: Window) -> list[tuple[Activation, Part]]:
     """The sites that come to this window next."""
     statement = (
         sa.select(Activation, Part)
@@ -233,9 +231,7 @@ def _write_tops(
     connection = session.connection()
     ids = database.backend.reserve(connection, "payloads", len(tops))
     datas = [data.view(np.uint8).data.cast("B") for _, _, data in tops.values()]
-    database.backend.insert(
-        connection, "payloads", ("id", "data"), zip(ids, datas, strict=True)
-    )
+    database.backend.insert(connection, "payloads", ("id", "data"), zip(ids, datas, strict=True))
     described = (
         (activation, shard.first_sample, shard.shard, rows, k, checksum(data), ident)
         for ident, data, (activation, (rows, k, _)) in zip(ids, datas, tops.items(), strict=True)
