@@ -12,6 +12,7 @@ from ..core import (
     Estimate,
     ExtractOptions,
     Extractor,
+    InputError,
     LoadedModel,
     Site,
     StoreError,
@@ -123,25 +124,38 @@ class Request:
 
 def extract(database: Database, request: Request) -> Extraction:
     """Do what of an extraction is missing and return its record."""
+    _check_shard(request)
     extraction, activations = _begin(database, request)
     shards = _wanted(database, extraction, request)
     if not _missing(database, extraction, shards, request.names):
         if request.on_plan:
             request.on_plan(Work(extraction, None, activations, [], None))
         return extraction
-    owner = owner_name()
+    owner, told = owner_name(), request.on_wait is None
     while missing := _missing(database, extraction, shards, request.names):
-        busy = ""
         for shard in missing:
-            busy = claim(database, extraction.id, shard.shard, owner) or ""
-            if not busy:
+            busy = claim(database, extraction.id, shard.shard, owner)
+            if busy is None:
                 _extract_shard(database, Place(extraction, shard.shard, owner), request)
                 break
-        if busy:
-            if request.on_wait:
+        else:  # others are at work on all that is missing
+            if request.on_wait and busy and not told:
                 request.on_wait(busy)
+                told = True
             time.sleep(WAIT_SECONDS)
     return extraction
+
+
+def _check_shard(request: Request) -> None:
+    if request.shard is None:
+        return
+    part, shards = request.shard
+    samples = len(request.texts)
+    if not 1 <= part <= shards <= samples:
+        raise InputError(
+            f"no shard {part}/{shards} of {count(samples, 'sample')}; use K/N with K from 1 to N, "
+            f"and N at most {samples}"
+        )
 
 
 def _wanted(database: Database, extraction: Extraction, request: Request) -> list[Shard]:

@@ -45,7 +45,7 @@ def model_options(command: Any) -> Any:
     "--dtype",
     default="float16",
     show_default=True,
-    type=click.Choice(["float16", "float32", "bfloat16"]),
+    type=click.Choice(["float16", "float32", "bfloat16", "int8"]),
     help="How numbers are stored.",
 )
 @click.option("--text", metavar="COLUMN", help="Column of the texts.")
@@ -70,12 +70,14 @@ def model_options(command: Any) -> Any:
     type=click.IntRange(1),
     help="Padded tokens in one forward pass.",
 )
+@click.option("--shard", metavar="K/N", help="Extract only part K of N; the parts join.")
 @model_options
 @store_option
 @json_option
 def extract(
     model: str, dataset: str, text: str | None, labels: str | None, target: str | None,
-    split: str, limit: int | None, skip_bad: bool, store: str | None, as_json: bool, **options: Any,
+    split: str, limit: int | None, skip_bad: bool, shard: str | None, store: str | None,
+    as_json: bool, **options: Any,
 ) -> None:  # fmt: skip
     """Extract activations of MODEL over DATASET into the store.
 
@@ -86,6 +88,7 @@ def extract(
     """
     from .. import api, core
 
+    options["shard"] = parse_shard(shard)
     texts = core.read_dataset(
         dataset, text=text, labels=[n.strip() for n in labels.split(",")] if labels else None,
         target=target, split=split, limit=limit, skip_bad=skip_bad,
@@ -96,7 +99,9 @@ def extract(
     network = core.load_model(model, **loading)
     network.select(options["sites"])  # what is wrong is said before a store is made
     with api.open(store) as opened:
-        done = opened.extract(network, texts, progress=True, on_plan=say_plan, **options)
+        done = opened.extract(
+            network, texts, progress=True, on_plan=say_plan, on_wait=say_wait, **options
+        )
         for warning in done.warnings:
             click.echo(f"warning: {warning}", err=True)
         record = {
@@ -105,6 +110,24 @@ def extract(
             "warnings": done.warnings,
         }  # fmt: skip
         print_record(record, as_json)
+
+
+def parse_shard(shard: str | None) -> tuple[int, int] | None:
+    """Read K/N, parts numbered from 1."""
+    if shard is None:
+        return None
+    part, slash, of = shard.partition("/")
+    if not (slash and part.isdecimal() and of.isdecimal() and 1 <= int(part) <= int(of)):
+        raise click.BadParameter(
+            f"{shard!r} is no part; use K/N with K from 1 to N, as in 3/16", param_hint="--shard"
+        )
+    return int(part), int(of)
+
+
+def say_wait(owner: str) -> None:
+    """Say who is at work on what is asked for."""
+    host, process, _ = owner.rsplit(":", 2)
+    click.echo(f"process {process} on {host} extracts this already; waiting for it", err=True)
 
 
 def say_plan(work: "Work") -> None:

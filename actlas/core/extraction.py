@@ -229,7 +229,7 @@ class Extractor:
             if len(chosen) == 1:
                 raise ModelError(
                     f"sample {chosen[0][0].encoded.sample} ({longest} tokens) does not fit into "
-                    f"the memory of {self.model.device}; use --max-length, or a smaller --compute-dtype"
+                    f"the memory of {self.model.device}; use --max-length or a smaller --compute-dtype"
                 ) from None
         free_memory()
         half = len(chosen) // 2
