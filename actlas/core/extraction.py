@@ -228,8 +228,9 @@ class Extractor:
                 raise
             if len(chosen) == 1:
                 raise ModelError(
-                    f"sample {chosen[0][0].encoded.sample} ({longest} tokens) does not fit into "
-                    f"the memory of {self.model.device}; use --max-length or a smaller --compute-dtype"
+                    f"sample {chosen[0][0].encoded.sample} ({longest} tokens) does not fit "
+                    f"into the memory of {self.model.device}; use --max-length, or a smaller "
+                    f"--compute-dtype"
                 ) from None
         free_memory()
         half = len(chosen) // 2
