@@ -16,9 +16,9 @@ from ..core import (
     LoadedModel,
     StoreError,
     Window,
+    check_fit,
     count,
     human_bytes,
-    load_model,
     read_dataset,
 )
 from ..storage import (
@@ -34,6 +34,7 @@ from ..storage import (
     write_window,
 )
 from .environment import versions
+from .loading import load_model
 from .progress import bar
 
 SPARE_BYTES = 64 << 20
@@ -102,8 +103,13 @@ def extract(
 ) -> Extraction:
     """Do what of an extraction is missing and return its record."""
     texts = dataset if isinstance(dataset, Dataset) else read_dataset(dataset)
-    network = model if isinstance(model, LoadedModel) else load_model(model, **loading)
-    chosen = network.select(sites)
+    network = (
+        model
+        if isinstance(model, LoadedModel)
+        else load_model(model, modality=texts.modality, **loading)
+    )
+    check_fit(network, texts, options.pooling)
+    chosen = network.select(sites, options.pooling)
     extraction, activations = _begin(database, network, texts, chosen, options)
     todo = [a for a in activations if not a.complete]
     if not todo and on_plan:

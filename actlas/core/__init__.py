@@ -18,9 +18,12 @@ from .errors import (
     SiteError,
     StoreError,
 )
-from .extraction import STORAGE_DTYPES, Estimate, ExtractOptions, Extractor, Window
+from .extraction import STORAGE_DTYPES, Estimate, ExtractOptions, Extractor, Window, check_fit
+from .feeds import AudioFeed, Batch, Encoded, Feed, ImageFeed, TextFeed, TorchFeed
 from .labels import Labels
-from .models import LoadedModel, Weights, array_bytes, describe_sites, load_model
+from .loading import SCHEMES, load_model, split_spec, unknown_scheme
+from .media import Media
+from .models import LoadedModel, Weights, array_bytes, describe_sites
 from .readers import read_dataset
 from .results import (
     Column,
@@ -39,25 +42,32 @@ from .tokens import POOLINGS
 __all__ = [
     "MISSING",
     "POOLINGS",
+    "SCHEMES",
     "STORAGE_DTYPES",
     "Activations",
     "ActlasError",
     "AnalysisError",
     "ArraySource",
+    "AudioFeed",
+    "Batch",
     "Column",
     "CorruptError",
     "Dataset",
     "DatasetError",
+    "Encoded",
     "Estimate",
     "ExtractOptions",
     "Extractor",
+    "Feed",
     "Figures",
+    "ImageFeed",
     "InputError",
     "LabelError",
     "LabelSet",
     "Labels",
     "Layers",
     "LoadedModel",
+    "Media",
     "ModelError",
     "NonFiniteError",
     "PluginError",
@@ -72,10 +82,13 @@ __all__ = [
     "Source",
     "StoreError",
     "TableSpec",
+    "TextFeed",
+    "TorchFeed",
     "Weights",
     "Window",
     "array_bytes",
     "canonical_json",
+    "check_fit",
     "checked_tables",
     "column_array",
     "count",
@@ -90,4 +103,6 @@ __all__ = [
     "pick_device",
     "read_dataset",
     "select_sites",
+    "split_spec",
+    "unknown_scheme",
 ]

@@ -1,6 +1,5 @@
 """Models, data sets and extractions in and out of the store."""
 
-import json
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from typing import Any
@@ -51,7 +50,7 @@ def add_model(database: Database, model: LoadedModel) -> Model:
                 architecture=model.architecture,
                 parameters=model.parameters,
                 max_length=model.max_length,
-                config=json.loads(model.config.to_json_string(use_diff=False)),
+                config=model.configuration,
             )
             session.add(found)
         return found
