@@ -23,6 +23,8 @@ from .base import (
     unnamed,
 )
 
+# Torch warns of how WavLM's attention joins its mask with its position bias, so it reads none.
+READ_NO_MASK = ("wavlm",)
 EXAMPLE_SECONDS = 0.6  # 29 frames of 20 ms: no other dimension alike by chance
 
 
@@ -148,7 +150,8 @@ class AudioFeed(Feed):
     @property
     def _masked(self) -> bool:
         by_layer = getattr(self.config, "feat_extract_norm", None) == "layer"
-        return by_layer and bool(self.extractor.return_attention_mask)
+        reads = bool(self.extractor.return_attention_mask)
+        return by_layer and reads and self.config.model_type not in READ_NO_MASK
 
     @property
     def _strides(self) -> list[tuple[int, int]]:
