@@ -85,7 +85,8 @@ SQUARE = {"height": PIXELS, "width": PIXELS}
 NORMAL = {"image_mean": [0.5] * 3, "image_std": [0.5] * 3}
 CROPPED = {"size": {"shortest_edge": 36}, "crop_size": SQUARE, **NORMAL}
 CONVOLVED = {
-    "image_processor_type": "ConvNextImageProcessor", "size": {"shortest_edge": 64}, **NORMAL
+    "image_processor_type": "ConvNextImageProcessor", "size": {"shortest_edge": 64},
+    "crop_pct": 1.0, **NORMAL,
 }  # fmt: skip
 WAVEFORM = {
     "feature_extractor_type": "Wav2Vec2FeatureExtractor", "feature_size": 1, "do_normalize": True,

@@ -69,7 +69,7 @@ class Site:
                 f"{self.name} gives {rows.shape[1]} positions a sample where {shape[1]} are read; "
                 f"give every sample the same length, or an attention_mask with collate"
             )
-        return rows
+        return rows.contiguous()
 
 
 def _reduced(rows: "torch.Tensor", how: str) -> "torch.Tensor":

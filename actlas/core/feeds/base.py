@@ -51,6 +51,7 @@ class Encoded:
     group: only samples of equal group can share a batch.
     given: positions that the network gives, where they are more than are read (Whisper's window
         of 30 s); 0 where they are the same.
+    whole: whether the sample is read as one position; see `as_one`.
     """
 
     sample: int
@@ -65,6 +66,7 @@ class Encoded:
     names: Sequence[str | None] | None = None
     group: Hashable = None
     given: int = 0
+    whole: bool = False
 
     def __len__(self) -> int:
         return len(self.starts)
@@ -74,8 +76,9 @@ class Encoded:
         none = np.full(1, MISSING)
         special = np.zeros(1, bool)
         return replace(
-            self, starts=none, ends=none, special=special, read=None, names=[None], given=0
-        )
+            self, starts=none, ends=none, special=special, read=None, names=[None], given=0,
+            whole=True,
+        )  # fmt: skip
 
 
 def unnamed(count: int) -> dict[str, Any]:

@@ -58,13 +58,13 @@ class TorchFeed(Feed):
         text = dataset.texts[sample]
         value = text if self.modality == "text" else media_of(dataset, sample).load()
         mask = self._mask(self._made([value])) if self._masked else None
-        count = prod(site.frame) if mask is None else self._length(mask, text)
+        count = prod(site.frame) if mask is None else self._length(mask[0], text)
         least = MEDIA_TOKENS if self.modality != "text" else 1 + len(text) // 4
         one = Encoded(sample, text, value, max(count, least), **unnamed(count))
         return one.as_one() if site.whole else one
 
     def _length(self, mask: "torch.Tensor", text: str) -> int:
-        real = np.flatnonzero(mask[0].cpu().numpy())
+        real = np.flatnonzero(mask.cpu().numpy())
         if not len(real) or real[-1] + 1 != len(real):
             raise DatasetError(
                 f"the attention_mask of {text[:30]!r} is not ones and then zeros; pad at the end"
@@ -76,7 +76,9 @@ class TorchFeed(Feed):
         made = self._made([one.inputs for one in encoded])
         mask = self._mask(made)
         count, length = batch_shape(encoded)
-        if mask is not None and any(len(one) > 1 for one in encoded):
+        if mask is not None and not all(one.whole for one in encoded):
+            for row, one in zip(mask, encoded, strict=True):
+                self._length(row, one.text)
             length = mask.shape[1]
         return self._batch(made, (count, length))
 
