@@ -189,7 +189,7 @@ def test_a_submodule_with_a_vector_a_sample_is_a_site_of_its_own_kind(tiny):
         wanted = model.module(input_ids=ids).pooler_output
     assert captured[site.name].shape == (2, 1, 16)
     assert torch.equal(captured[site.name][:, 0], wanted)
-    with pytest.raises(SiteError, match=r"different places: module:pooler \(sample\), layers\.1"):
+    with pytest.raises(SiteError, match=r"places: layers\.1 \(token\), module:pooler \(sample\)"):
         model.select("layers.1,module:pooler")
 
 

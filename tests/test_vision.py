@@ -197,8 +197,20 @@ def test_the_first_convolution_of_a_vit_is_a_site_of_its_own_grid(tiny, images, 
         data[name], wanted.permute(0, 2, 3, 1).reshape(-1, 16).numpy(), rtol=1e-5, atol=1e-6
     )
     assert rows.token[:5] == ["r0c0", "r0c1", "r0c2", "r0c3", "r1c0"]
-    with pytest.raises(SiteError, match=r"projection \(4x4\).*layers\.0 \(token\)"):
+    with pytest.raises(SiteError, match=r"layers\.0 \(token\).*projection \(4x4\)"):
         model.select(f"{name},layers.0")
+
+
+def test_a_forward_that_fails_is_told_in_one_line(tiny):
+    model = tiny("vit")
+
+    class Broken(torch.nn.Module):
+        def forward(self, pixel_values):
+            raise RuntimeError("shapes\ndo not fit")
+
+    broken = dataclasses.replace(model, module=Broken())
+    with pytest.raises(ModelError, match=r"small example .*\(image\): RuntimeError: shapes do not"):
+        broken.select("embed")
 
 
 def test_a_pooler_gives_one_row_an_image(tiny, images, pixels):

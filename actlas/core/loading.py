@@ -1,5 +1,6 @@
 """Model specs: from a name or folder to a loaded network with its feed."""
 
+import inspect
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -203,8 +204,11 @@ def _towers(module: "nn.Module") -> "dict[str, nn.Module]":
 
 
 def _encoder(module: Any) -> "nn.Module":
+    """Return the encoder, or the whole where the encoder cannot be given samples (DETR)."""
     encoder: nn.Module = module.get_encoder()
-    return encoder
+    alone = module.main_input_name in inspect.signature(encoder.forward).parameters
+    whole: nn.Module = module
+    return encoder if alone else whole
 
 
 def _modality(module: Any) -> Modality:

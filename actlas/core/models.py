@@ -137,7 +137,14 @@ class LoadedModel:
     def _traced(self) -> tuple[list[Call], tuple[int, int]]:
         """Every submodule call of one small forward pass, and its (batch, length)."""
         example = self.feed.example()
-        return trace(self.module, lambda: self._forward(example)), example.shape
+        try:
+            return trace(self.module, lambda: self._forward(example)), example.shape
+        except Exception as error:  # whatever a stranger's network raises
+            said = " ".join(str(error).split())[:300]
+            raise ModelError(
+                f"{self.spec}: the forward pass fails on a small example of what it reads "
+                f"({self.feed.modality}): {type(error).__name__}: {said}"
+            ) from error
 
     @property
     def calls(self) -> list[Call]:
@@ -299,7 +306,9 @@ def _reduced(site: Site, pooling: str) -> Site:
 
 def _check_together(sites: Sequence[Site]) -> None:
     """Refuse sites whose rows are not the same places of a sample."""
-    first = {site.stack: site.name for site in reversed(sites)}
+    first: dict[str, str] = {}
+    for site in sites:
+        first.setdefault(site.stack, site.name)
     if len(first) < 2:
         return
     if "decoder" in first:
