@@ -45,7 +45,7 @@ def test_a_batch_that_does_not_fit_is_halved_until_it_does(tiny, small_device):
 
 def test_a_text_that_does_not_fit_alone_is_named(small_device):
     texts = actlas.Dataset.of(TEXTS)
-    with pytest.raises(actlas.ModelError, match=r"sample \d+ \(\d+ tokens\) does not fit.*cpu"):
+    with pytest.raises(actlas.ModelError, match=r"sample \d+ \(\d+ positions\) does not fit.*cpu"):
         rows(small_device(0), texts)
 
 

@@ -6,6 +6,7 @@ from .doctor import doctor
 from .environment import seed_everything
 from .extracting import Work
 from .handles import StoredExtraction, StoredRun
+from .loading import load_model
 from .records import consequence, listed, remove, shown
 from .report import write_report
 from .store import DEFAULT_STORE, Store, extract, get, open, run, store_url, upgrade
@@ -26,6 +27,7 @@ __all__ = [
     "get",
     "headlines",
     "listed",
+    "load_model",
     "open",
     "plugin_list",
     "remove",

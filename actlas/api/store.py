@@ -6,11 +6,12 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Literal, Self, final
 
-from ..core import Dataset, ExtractOptions, InputError, LoadedModel, load_model, read_dataset
+from ..core import Dataset, ExtractOptions, InputError, LoadedModel, check_fit, read_dataset
 from ..registry import Analysis, registry
 from ..storage import Database, Extraction, Run
 from . import extracting, running
 from .handles import StoredExtraction, StoredRun
+from .loading import load_model
 
 DEFAULT_STORE = "sqlite:///actlas.db"
 
@@ -97,11 +98,13 @@ class Store:
                 device=device,
                 compute_dtype=compute_dtype,
                 trust_remote_code=trust_remote_code,
+                modality=texts.modality,
             )
+        check_fit(network, texts, pooling)
         request = extracting.Request(
             network,
             texts,
-            network.select(sites if isinstance(sites, str) else list(sites)),
+            network.select(sites if isinstance(sites, str) else list(sites), pooling),
             ExtractOptions(pooling, dtype, max_length, on_long, batch_tokens),
             shard,
             progress,

@@ -15,6 +15,8 @@ POOLINGS = ("token", "word", "mean", "first", "last")
 def model_options(command: Any) -> Any:
     """Add what loading a model takes."""
     for option in (
+        click.option("--plugin", multiple=True, metavar="FILE",
+                     help="Python file with a loader of models."),
         click.option("--trust-remote-code", is_flag=True, help="Run the checkpoint's own Python."),
         click.option("--compute-dtype", default="float32", show_default=True,
                      type=click.Choice(["float32", "bfloat16", "float16", "auto"]),
@@ -76,12 +78,14 @@ def model_options(command: Any) -> Any:
 @json_option
 def extract(
     model: str, dataset: str, text: str | None, labels: str | None, target: str | None,
-    split: str, limit: int | None, skip_bad: bool, shard: str | None, store: str | None,
+    split: str, limit: int | None, skip_bad: bool, shard: str | None, plugin: tuple[str, ...],
+    store: str | None,
     as_json: bool, **options: Any,
 ) -> None:  # fmt: skip
     """Extract activations of MODEL over DATASET into the store.
 
-    MODEL is hf:NAME-OR-PATH[@REVISION] (hf: may be left out) or actlas:demo. DATASET is a
+    MODEL is hf:NAME-OR-PATH[@REVISION] (hf: may be left out; #image or #text at its end chooses
+    a tower), actlas:demo, torch:package.module:factory, or a scheme of a plugin. DATASET is a
     file (.jsonl .csv .tsv .parquet .txt .conllu), hf:NAME[@CONFIG], or actlas:concepts.
 
     What is there already is not computed again; a run that was killed goes on where it stopped.
@@ -96,12 +100,16 @@ def extract(
     if texts.skipped:
         click.echo(f"left out {core.count(texts.skipped, 'unreadable or empty record')}", err=True)
     loading = {n: options.pop(n) for n in ("device", "compute_dtype", "trust_remote_code")}
-    network = core.load_model(model, **loading)
-    network.select(options["sites"])  # what is wrong is said before a store is made
+    network = api.load_model(model, modality=texts.modality, plugins=plugin, **loading)
+    # What is wrong is said before a store is made.
+    core.check_fit(network, texts, options["pooling"])
+    network.select(options["sites"], options["pooling"])
     with api.open(store) as opened:
         done = opened.extract(
             network, texts, progress=True, on_plan=say_plan, on_wait=say_wait, **options
         )
+        for note in network.feed.notes:
+            click.echo(note, err=True)
         for warning in done.warnings:
             click.echo(f"warning: {warning}", err=True)
         record = {
@@ -152,8 +160,9 @@ def say_plan(work: "Work") -> None:
 @click.option("--all", "every", is_flag=True, help="Also every submodule, as module:PATH.")
 @model_options
 @json_option
-def sites(model: str, every: bool, as_json: bool, **options: Any) -> None:
+def sites(model: str, every: bool, plugin: tuple[str, ...], as_json: bool, **options: Any) -> None:
     """List the sites of MODEL with their widths."""
-    from .. import core
+    from .. import api, core
 
-    print_rows(core.describe_sites(core.load_model(model, **options), every=every), as_json)
+    network = api.load_model(model, plugins=plugin, **options)
+    print_rows(core.describe_sites(network, every=every), as_json)

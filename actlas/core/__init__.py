@@ -19,9 +19,12 @@ from .errors import (
     StoreError,
     UnavailableError,
 )
-from .extraction import STORAGE_DTYPES, Estimate, ExtractOptions, Extractor, Window
+from .extraction import STORAGE_DTYPES, Estimate, ExtractOptions, Extractor, Window, check_fit
+from .feeds import AudioFeed, Batch, Encoded, Feed, ImageFeed, TextFeed, TorchFeed
 from .labels import Labels
-from .models import LoadedModel, Weights, array_bytes, describe_sites, load_model
+from .loading import SCHEMES, load_model, split_spec, unknown_scheme
+from .media import Media
+from .models import LoadedModel, Weights, array_bytes, describe_sites
 from .proof import Proof
 from .readers import read_dataset
 from .results import (
@@ -42,26 +45,33 @@ from .tops import TOP_K, TopKeeper
 __all__ = [
     "MISSING",
     "POOLINGS",
+    "SCHEMES",
     "STORAGE_DTYPES",
     "TOP_K",
     "Activations",
     "ActlasError",
     "AnalysisError",
     "ArraySource",
+    "AudioFeed",
+    "Batch",
     "Column",
     "CorruptError",
     "Dataset",
     "DatasetError",
+    "Encoded",
     "Estimate",
     "ExtractOptions",
     "Extractor",
+    "Feed",
     "Figures",
+    "ImageFeed",
     "InputError",
     "LabelError",
     "LabelSet",
     "Labels",
     "Layers",
     "LoadedModel",
+    "Media",
     "ModelError",
     "NonFiniteError",
     "PluginError",
@@ -77,12 +87,15 @@ __all__ = [
     "Source",
     "StoreError",
     "TableSpec",
+    "TextFeed",
     "TopKeeper",
+    "TorchFeed",
     "UnavailableError",
     "Weights",
     "Window",
     "array_bytes",
     "canonical_json",
+    "check_fit",
     "checked_tables",
     "column_array",
     "count",
@@ -97,4 +110,6 @@ __all__ = [
     "pick_device",
     "read_dataset",
     "select_sites",
+    "split_spec",
+    "unknown_scheme",
 ]

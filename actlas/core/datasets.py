@@ -10,10 +10,12 @@ import xxhash
 
 from .errors import DatasetError, LabelError
 from .labels import Labels
+from .media import Media
 from .rows import Rows
 from .text import listing, nearest
 
 Span = tuple[int, int]
+Modality = Literal["text", "image", "audio"]
 WORD = re.compile(r"\w+(?:['’]\w+)*|[^\w\s]")
 
 
@@ -88,6 +90,7 @@ class Dataset:
     words: per sample the character spans of its words where the file gives them; without
         them words are runs of letters and digits, and single punctuation marks.
     skipped: number of unreadable or empty records left out on request.
+    media: the image or recording of each sample, where `modality` is not text.
     """
 
     name: str
@@ -95,7 +98,8 @@ class Dataset:
     label_sets: dict[str, LabelSet] = field(default_factory=dict)
     words: Sequence[Sequence[Span]] | None = None
     skipped: int = 0
-    modality: str = "text"
+    modality: Modality = "text"
+    media: Sequence[Media] | None = None
     targets: Sequence[str] | None = None
 
     def __len__(self) -> int:

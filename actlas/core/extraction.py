@@ -12,20 +12,20 @@ from .buffers import Buffers
 from .datasets import Dataset
 from .devices import free_memory, out_of_memory
 from .errors import InputError, ModelError
+from .feeds import Batch, Encoded
 from .models import LoadedModel
 from .rows import Rows
 from .sites import Site
-from .tokens import POOLINGS, Encoded, Pooled, encode, pool, rows_of
+from .tokens import POOLINGS, Pooled, pool, rows_of
 
 if TYPE_CHECKING:
     import torch
 
-Read = Callable[..., None]
+Read = Callable[[Batch], None]
 STORAGE_DTYPES = {"float32": 4, "float16": 2, "bfloat16": 2, "int8": 1}
 BATCHES_A_WINDOW = 8
 WINDOW_BYTES = 128 << 20  # its memory, and as much again for a moment while it is written
 WORTHWHILE_TOKENS = 128  # on a CPU a larger batch is hardly faster, but needs padding
-ENCODE_AT_ONCE = 256
 
 
 @dataclass(frozen=True)
@@ -108,12 +108,7 @@ class Extractor:
         self.model, self.dataset, self.sites, self.options = model, dataset, sites, options
         self.width = width or sum(site.width for site in sites)
         self.max_length = min(options.max_length or model.max_length, model.max_length)
-        self.side = sites[0].stack
-        if options.pooling == "word" and not model.tokenizer.is_fast:
-            raise InputError(
-                "pooling by word needs character offsets, which only fast tokenizers give and this "
-                "model has none; use --pooling token"
-            )
+        check_fit(model, dataset, options.pooling)
 
     def windows(
         self,
@@ -128,45 +123,47 @@ class Extractor:
         for group in self._groups(first_sample, stop_sample):
             yield self._window(group, advance)
 
-    def batches(self) -> "Iterator[tuple[torch.Tensor, torch.Tensor]]":
-        """Yield the padded ids and masks (batch, length) of every forward pass, in order."""
+    def batches(self) -> Iterator[Batch]:
+        """Yield what every forward pass is given, in order."""
         for group in self._groups(0, None):
             pooled = [self._pool(one) for one in group]
             for batch in self._batches(pooled):
-                yield self._tensors([pooled[i].encoded for i in batch])
+                yield self.model.feed.collate([pooled[i].encoded for i in batch])
 
     def estimate(self, *, timed: bool = True) -> Estimate:
         """Estimate rows, bytes and seconds from some samples spread over the data."""
         n = len(self.dataset)
-        picked = np.unique(np.linspace(0, n - 1, min(n, 128 if timed else 32)).astype(int)).tolist()
+        most = min(n, 128 if timed else 32, self.model.feed.at_once)
+        picked = np.unique(np.linspace(0, n - 1, most).astype(int)).tolist()
         encoded = self._encode(picked)
         rows = round(sum(len(p) for p in map(self._pool, encoded)) / len(encoded) * n)
-        tokens = sum(map(len, encoded)) / len(encoded) * n
+        tokens = sum(one.weight for one in encoded) / len(encoded) * n
         itemsize = STORAGE_DTYPES[self.options.dtype]
         size = rows * sum(site.width for site in self.sites) * itemsize
         return Estimate(n, rows, size, tokens * self._token_seconds(encoded) if timed else 0.0)
 
     def _token_seconds(self, encoded: list[Encoded]) -> float:
-        batch = sorted(encoded, key=len)[len(encoded) // 2 :][:16]  # at least the median length
+        ordered = sorted(encoded, key=lambda one: one.weight)[len(encoded) // 2 :]
+        batch = [one for one in ordered if one.group == ordered[0].group][:16]  # the median length
+        collate = self.model.feed.collate
         with self.model.reading(self.sites, lambda name, tensor: None) as read:
-            read(*self._tensors(batch[:1]))  # the first pass warms up
+            read(collate(batch[:1]))  # the first pass warms up
             start = time.perf_counter()
-            read(*self._tensors(batch))
-            return (time.perf_counter() - start) / sum(map(len, batch))
+            read(collate(batch))
+            return (time.perf_counter() - start) / sum(one.weight for one in batch)
 
     def _encode(self, samples: Sequence[int]) -> list[Encoded]:
-        return encode(
-            self.model,
+        return self.model.feed.encode(
             self.dataset,
             samples,
+            site=self.sites[0],
             max_length=self.max_length,
             on_long=self.options.on_long,
-            side=self.side,
         )
 
     def _pool(self, one: Encoded) -> Pooled:
         words = self.dataset.words_of(one.sample) if self.options.pooling == "word" else ()
-        return pool(one, self.options.pooling, words, self.model.token_name)
+        return pool(one, self.options.pooling, words, self.model.feed.token_name)
 
     @property
     def _window_tokens(self) -> int:
@@ -181,11 +178,12 @@ class Extractor:
         end = len(self.dataset) if stop_sample is None else stop_sample
         group: list[Encoded] = []
         tokens = 0
-        for start in range(first_sample, end, ENCODE_AT_ONCE):
-            stop = min(start + ENCODE_AT_ONCE, end)
+        at_once = self.model.feed.at_once
+        for start in range(first_sample, end, at_once):
+            stop = min(start + at_once, end)
             for one in self._encode(range(start, stop)):
                 group.append(one)
-                tokens += len(one)
+                tokens += one.weight
                 if tokens >= self._window_tokens:
                     yield group
                     group, tokens = [], 0
@@ -216,19 +214,20 @@ class Extractor:
         self, read: Read, buffers: Buffers, chosen: list[tuple[Pooled, NDArray[np.int64]]]
     ) -> None:
         """Run one batch into its rows; in halves where the device has no memory for it."""
-        longest = max(len(p.encoded) for p, _ in chosen)
+        given = self.model.feed.collate([p.encoded for p, _ in chosen])
+        longest = given.shape[1]
         source = [b * longest + p.positions for b, (p, _) in enumerate(chosen)]
         lengths = [p.lengths for p, _ in chosen]
         buffers.aim(*map(np.concatenate, (source, lengths, [target for _, target in chosen])))
         try:
-            read(*self._tensors([p.encoded for p, _ in chosen]))
+            read(given)
             return
         except RuntimeError as error:
             if not out_of_memory(error):
                 raise
             if len(chosen) == 1:
                 raise ModelError(
-                    f"sample {chosen[0][0].encoded.sample} ({longest} tokens) does not fit "
+                    f"sample {chosen[0][0].encoded.sample} ({longest} positions) does not fit "
                     f"into the memory of {self.model.device}; use --max-length, or a smaller "
                     f"--compute-dtype"
                 ) from None
@@ -243,13 +242,14 @@ class Extractor:
         Where the length changes, a batch that is worth its while already is closed, so that
         most batches have no padding at all.
         """
-        lengths = [len(p.encoded) for p in pooled]
+        lengths = [p.encoded.weight for p in pooled]
+        groups = [p.encoded.group for p in pooled]
         budget = self.options.batch_tokens
         worthwhile = WORTHWHILE_TOKENS if self.model.device == "cpu" else budget // 4
         batch: list[int] = []
-        for i in sorted(range(len(pooled)), key=lambda i: -lengths[i]):
+        for i in sorted(range(len(pooled)), key=lambda i: (-lengths[i], groups[i] or 0)):
             longest = lengths[batch[0]] if batch else 0
-            full = (len(batch) + 1) * longest > budget
+            full = (len(batch) + 1) * longest > budget or groups[i] != groups[(batch or [i])[0]]
             if batch and (full or (lengths[i] < longest and len(batch) * longest >= worthwhile)):
                 yield batch
                 batch = []
@@ -257,13 +257,22 @@ class Extractor:
         if batch:
             yield batch
 
-    def _tensors(self, batch: Sequence[Encoded]) -> "tuple[torch.Tensor, torch.Tensor]":
-        import torch
 
-        longest = max(map(len, batch))
-        ids = np.full((len(batch), longest), self.model.pad_id)
-        mask = np.zeros((len(batch), longest), np.int64)
-        for b, one in enumerate(batch):
-            ids[b, : len(one)] = one.ids
-            mask[b, : len(one)] = 1
-        return torch.from_numpy(ids), torch.from_numpy(mask)
+def check_fit(model: LoadedModel, dataset: Dataset, pooling: str) -> None:
+    """Refuse data that the model does not read, and words where it has none."""
+    reads = model.feed.modality
+    if reads != dataset.modality:
+        raise InputError(
+            f"{model.spec} reads {_MANY[reads]}, and {dataset.name} holds "
+            f"{_MANY[dataset.modality]}; choose a model of {_MANY[dataset.modality]}"
+        )
+    if pooling == "word" and reads != "text":
+        raise InputError(f"{_MANY[reads]} have no words; use --pooling token or mean")
+    if pooling == "word" and not model.feed.words:
+        raise InputError(
+            "pooling by word needs character offsets, which only fast tokenizers give and this "
+            "model has none; use --pooling token"
+        )
+
+
+_MANY = {"text": "texts", "image": "images", "audio": "recordings"}

@@ -1,4 +1,4 @@
-"""Texts to tokens, and tokens to rows: what each pooling makes of a sample."""
+"""Positions to rows: what each pooling makes of a sample."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -7,36 +7,12 @@ from typing import Any, Literal, get_args
 import numpy as np
 from numpy.typing import NDArray
 
-from .datasets import Dataset, Span
-from .errors import DatasetError, InputError
-from .models import LoadedModel
+from .datasets import Span
+from .feeds import Encoded
 from .rows import MISSING, Rows
 
 Pooling = Literal["token", "word", "mean", "first", "last"]
 POOLINGS: tuple[str, ...] = get_args(Pooling)
-
-
-@dataclass(frozen=True)
-class Encoded:
-    """The tokens of one sample.
-
-    ids: what the model is given; read: the tokens whose vectors are read, the same except
-        in a decoder, which reads its own input.
-    starts, ends: character spans of the tokens read, trimmed of white space; -1 for special
-        tokens.
-    """
-
-    sample: int
-    text: str
-    ids: list[int]
-    read: list[int]
-    starts: NDArray[np.int64]
-    ends: NDArray[np.int64]
-    special: NDArray[np.bool_]
-    truncated: bool
-
-    def __len__(self) -> int:
-        return len(self.ids)
 
 
 @dataclass(frozen=True)
@@ -75,94 +51,12 @@ def rows_of(pooled: Sequence[Pooled]) -> Rows:
     )
 
 
-def encode(
-    model: LoadedModel,
-    dataset: Dataset,
-    samples: Sequence[int],
-    *,
-    max_length: int,
-    on_long: Literal["truncate", "error"] = "truncate",
-    side: str = "",
-) -> list[Encoded]:
-    """Tokenize samples, cut at `max_length` tokens (DatasetError where on_long is error).
-
-    side: "decoder" gives the decoder's input: the same tokens one place to the right, after
-    the start token, so that row t has read everything before token t + 1.
-    """
-    texts = [dataset.texts[i] for i in samples]
-    batch = _tokenize(model.tokenizer, texts)
-    long = [i for i, ids in enumerate(batch["input_ids"]) if len(ids) > max_length]
-    if long and on_long == "error":
-        raise DatasetError(
-            f"{dataset.name}: sample {samples[long[0]]} has {len(batch['input_ids'][long[0]])} "
-            f"tokens, the limit is {max_length}; shorten it, or use --long truncate"
-        )
-    if long:
-        cut = _tokenize(model.tokenizer, [texts[i] for i in long], max_length)
-        if max(map(len, cut["input_ids"])) > max_length:
-            raise InputError(
-                f"max_length {max_length} has no room for the tokens that {model.spec} adds to "
-                f"every text; raise it"
-            )
-        for key in batch:
-            for place, value in zip(long, cut[key], strict=True):
-                batch[key][place] = value
-    encoded = []
-    for i, sample in enumerate(samples):
-        one = _encoded(sample, texts[i], {k: v[i] for k, v in batch.items()}, i in set(long))
-        encoded.append(_shifted(one, model.decoder_start_id) if side == "decoder" else one)
-    return encoded
-
-
-def _tokenize(tokenizer: Any, texts: list[str], max_length: int | None = None) -> dict[str, Any]:
-    options: dict[str, Any] = {"return_attention_mask": False, "return_token_type_ids": False}
-    if max_length is not None:
-        options |= {"truncation": True, "max_length": max_length}
-    batch = tokenizer(
-        texts,
-        return_special_tokens_mask=True,
-        return_offsets_mapping=bool(tokenizer.is_fast),
-        verbose=False,
-        **options,
-    )
-    return {key: list(batch[key]) for key in batch}
-
-
-def _encoded(sample: int, text: str, one: dict[str, Any], truncated: bool) -> Encoded:
-    ids = list(one["input_ids"])
-    if not ids:
-        raise DatasetError(f"sample {sample} ({text[:30]!r}) has no tokens; leave it out")
-    special = np.array(one["special_tokens_mask"], bool)
-    offsets = one.get("offset_mapping") or [(MISSING, MISSING)] * len(ids)
-    spans = np.array(offsets, np.int64)  # (tokens, 2)
-    for t, (start, end) in enumerate(offsets):
-        if start < end and text[start].isspace():  # byte-level tokens hold the space before
-            spans[t, 0] += len(text[start:end]) - len(text[start:end].lstrip() or " ")
-    spans[special | (spans[:, 0] >= spans[:, 1])] = MISSING
-    starts, ends = spans[:, 0], spans[:, 1]
-    return Encoded(sample, text, ids, ids, starts, ends, special, truncated)
-
-
-def _shifted(one: Encoded, start_id: int) -> Encoded:
-    def shift(column: NDArray[Any], first: Any) -> NDArray[Any]:
-        return np.concatenate([[first], column[:-1]]).astype(column.dtype)
-
-    return Encoded(
-        one.sample,
-        one.text,
-        one.ids,
-        [start_id, *one.ids[:-1]],
-        shift(one.starts, MISSING),
-        shift(one.ends, MISSING),
-        shift(one.special, True),
-        one.truncated,
-    )
-
-
-def pool(one: Encoded, pooling: str, words: Sequence[Span], name: Callable[[int], str]) -> Pooled:
+def pool(
+    one: Encoded, pooling: str, words: Sequence[Span], name: Callable[[int], str | None]
+) -> Pooled:
     """Say which rows a sample gives and which tokens each is the mean of.
 
-    name: the tokenizer's own name of a token id, used for tokens without a span.
+    name: the tokenizer's own name of a token id, for tokens without a span.
     A word no token of which was read (cut off by the length limit) gives no row.
     """
     if pooling == "token":
@@ -182,11 +76,14 @@ WHOLE: dict[str, Any] = {  # the columns of a row that stands for a whole sample
 }  # fmt: skip
 
 
-def _tokens(one: Encoded, name: Callable[[int], str]) -> Pooled:
-    spans = zip(one.starts.tolist(), one.ends.tolist(), one.read, strict=True)
-    surface: list[str | None] = [one.text[s:e] if s >= 0 else name(i) for s, e, i in spans]
+def _tokens(one: Encoded, name: Callable[[int], str | None]) -> Pooled:
     every = np.arange(len(one))
-    ids = np.array(one.read, np.int64)
+    if one.read is None:
+        surface, ids = list(one.names or [None] * len(one)), np.full(len(one), MISSING)
+    else:
+        spans = zip(one.starts.tolist(), one.ends.tolist(), one.read, strict=True)
+        surface = [one.text[s:e] if s >= 0 else name(i) for s, e, i in spans]
+        ids = np.array(one.read, np.int64)
     return Pooled(
         one, every, np.ones(len(one), np.int64), every, surface, ids, one.starts, one.ends,
         one.special,

@@ -1,6 +1,5 @@
 """Models, data sets and their labels in and out of the store."""
 
-import json
 from collections.abc import Sequence
 from dataclasses import asdict
 from itertools import count, repeat
@@ -26,7 +25,7 @@ def add_model(database: Database, model: LoadedModel) -> Model:
                 architecture=model.architecture,
                 parameters=model.parameters,
                 max_length=model.max_length,
-                config=json.loads(model.config.to_json_string(use_diff=False)),
+                config=model.configuration,
             )
             session.add(found)
         if found.sites is None:
