@@ -331,7 +331,7 @@ def test_the_estimate_of_few_samples_is_exact_and_timed(tiny):
     "wrong",
     [
         {"pooling": "max"},
-        {"dtype": "int8"},
+        {"dtype": "int4"},
         {"batch_tokens": 0},
         {"max_length": 0},
         {"on_long": "eror"},

@@ -6,7 +6,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Literal, Self, final
 
-from ..core import Dataset, ExtractOptions, InputError, LoadedModel
+from ..core import Dataset, ExtractOptions, InputError, LoadedModel, load_model, read_dataset
 from ..registry import Analysis, registry
 from ..storage import Database, Extraction, Run
 from . import extracting, running
@@ -58,15 +58,17 @@ class Store:
         sites: str | Sequence[str] = "residual",
         *,
         pooling: Literal["token", "word", "mean", "first", "last"] = "token",
-        dtype: Literal["float32", "float16", "bfloat16"] = "float16",
+        dtype: Literal["float32", "float16", "bfloat16", "int8"] = "float16",
         max_length: int | None = None,
         on_long: Literal["truncate", "error"] = "truncate",
         batch_tokens: int = 2048,
         device: str = "auto",
         compute_dtype: str = "float32",
         trust_remote_code: bool = False,
+        shard: tuple[int, int] | None = None,
         progress: bool = False,
         on_plan: Callable[[extracting.Work], None] | None = None,
+        on_wait: Callable[[str], None] | None = None,
     ) -> StoredExtraction:
         """Extract activations; what is there already is not computed again.
 
@@ -79,26 +81,34 @@ class Store:
         max_length: tokens after which a text is cut (default: the model's limit).
         on_long: cut longer texts (counted), or raise DatasetError.
         batch_tokens: padded tokens in one forward pass.
+        shard: (number from 1, of how many): extract only that part of the samples; the parts
+            join by themselves when the last is there.
         on_plan: called with what is to be done before it starts.
+        on_wait: called with the name of the process that is at work on what is asked for.
 
         Raises ModelError, DatasetError, SiteError, StoreError. A run that is killed keeps
         what it has committed, and the same call goes on from there.
         """
-        record = extracting.extract(
-            self.database,
-            model,
-            dataset,
-            sites=sites if isinstance(sites, str) else list(sites),
-            options=ExtractOptions(pooling, dtype, max_length, on_long, batch_tokens),
-            progress=progress,
-            on_plan=on_plan,
-            loading={
-                "device": device,
-                "compute_dtype": compute_dtype,
-                "trust_remote_code": trust_remote_code,
-            },
+        texts = dataset if isinstance(dataset, Dataset) else read_dataset(dataset)
+        network = model
+        if not isinstance(network, LoadedModel):
+            network = load_model(
+                network,
+                device=device,
+                compute_dtype=compute_dtype,
+                trust_remote_code=trust_remote_code,
+            )
+        request = extracting.Request(
+            network,
+            texts,
+            network.select(sites if isinstance(sites, str) else list(sites)),
+            ExtractOptions(pooling, dtype, max_length, on_long, batch_tokens),
+            shard,
+            progress,
+            on_plan,
+            on_wait,
         )
-        return self.extraction(record.id)
+        return self.extraction(extracting.extract(self.database, request).id)
 
     def run(
         self,

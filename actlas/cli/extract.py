@@ -114,8 +114,9 @@ def say_plan(work: "Work") -> None:
     if work.estimate is None:
         click.echo(f"extraction {work.extraction.id} is complete; nothing to compute", err=True)
         return
-    done = min(a.samples_done for a in work.todo)
-    taken_up = f"; goes on after sample {done:,}" if done else ""
+    assert work.shard is not None
+    done = min(part.samples_done for part in work.todo)
+    taken_up = f"; goes on after sample {done:,}" if done > work.shard.first_sample else ""
     click.echo(
         f"about {work.estimate.rows:,} rows × {count(len(work.todo), 'site')}, "
         f"{human_bytes(work.estimate.bytes)}, {human_seconds(work.estimate.seconds)}{taken_up}",

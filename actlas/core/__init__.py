@@ -17,10 +17,12 @@ from .errors import (
     SchemaError,
     SiteError,
     StoreError,
+    UnavailableError,
 )
 from .extraction import STORAGE_DTYPES, Estimate, ExtractOptions, Extractor, Window
 from .labels import Labels
 from .models import LoadedModel, Weights, array_bytes, describe_sites, load_model
+from .proof import Proof
 from .readers import read_dataset
 from .results import (
     Column,
@@ -35,11 +37,13 @@ from .rows import MISSING, Row, Rows
 from .sites import Site, select_sites
 from .text import canonical_json, count, digest, human_bytes, human_seconds, listing, nearest
 from .tokens import POOLINGS
+from .tops import TOP_K, TopKeeper
 
 __all__ = [
     "MISSING",
     "POOLINGS",
     "STORAGE_DTYPES",
+    "TOP_K",
     "Activations",
     "ActlasError",
     "AnalysisError",
@@ -61,6 +65,7 @@ __all__ = [
     "ModelError",
     "NonFiniteError",
     "PluginError",
+    "Proof",
     "ReadOnlyError",
     "Result",
     "ResultTable",
@@ -72,6 +77,8 @@ __all__ = [
     "Source",
     "StoreError",
     "TableSpec",
+    "TopKeeper",
+    "UnavailableError",
     "Weights",
     "Window",
     "array_bytes",

@@ -95,6 +95,8 @@ class Dataset:
     label_sets: dict[str, LabelSet] = field(default_factory=dict)
     words: Sequence[Sequence[Span]] | None = None
     skipped: int = 0
+    modality: str = "text"
+    targets: Sequence[str] | None = None
 
     def __len__(self) -> int:
         return len(self.texts)
@@ -103,6 +105,10 @@ class Dataset:
         """Digest of what activations depend on: the texts and the given words."""
         spans = () if self.words is None else (repr(list(w)) for w in self.words)
         return _digest([*self.texts, "\x1e", *spans])
+
+    def prefix_digests(self, samples: Sequence[int]) -> dict[int, str]:
+        """Digests that the data set would have with its first n samples only."""
+        return {n: self.head(n).digest() for n in samples}
 
     def words_of(self, sample: int) -> Sequence[Span]:
         """Character spans of the words of a sample."""

@@ -18,7 +18,7 @@ from .tokens import POOLINGS, Encoded, Pooled, encode, pool, rows_of
 if TYPE_CHECKING:
     import torch
 
-STORAGE_DTYPES = {"float32": 4, "float16": 2, "bfloat16": 2}
+STORAGE_DTYPES = {"float32": 4, "float16": 2, "bfloat16": 2, "int8": 1}
 BATCHES_A_WINDOW = 8
 WINDOW_BYTES = 96 << 20
 ENCODE_AT_ONCE = 256
@@ -106,18 +106,19 @@ class Extractor:
     def windows(
         self,
         first_sample: int = 0,
+        stop_sample: int | None = None,
         advance: Callable[[int, int], None] = lambda samples, rows: None,
     ) -> Iterator[Window]:
-        """Yield windows from `first_sample` (the start of a window) to the end.
+        """Yield windows from `first_sample` (the start of a window) to `stop_sample` or the end.
 
         advance: told after every batch how many samples and rows it had.
         """
-        for group in self._groups(first_sample):
+        for group in self._groups(first_sample, stop_sample):
             yield self._window(group, advance)
 
     def batches(self) -> "Iterator[tuple[torch.Tensor, torch.Tensor]]":
         """Yield the padded ids and masks (batch, length) of every forward pass, in order."""
-        for group in self._groups(0):
+        for group in self._groups(0, None):
             pooled = [self._pool(one) for one in group]
             for batch in self._batches(pooled):
                 yield self._tensors([pooled[i].encoded for i in batch])
@@ -166,11 +167,12 @@ class Extractor:
             self.options.batch_tokens, min(BATCHES_A_WINDOW * self.options.batch_tokens, fits)
         )
 
-    def _groups(self, first_sample: int) -> Iterator[list[Encoded]]:
+    def _groups(self, first_sample: int, stop_sample: int | None) -> Iterator[list[Encoded]]:
+        end = len(self.dataset) if stop_sample is None else stop_sample
         group: list[Encoded] = []
         tokens = 0
-        for start in range(first_sample, len(self.dataset), ENCODE_AT_ONCE):
-            stop = min(start + ENCODE_AT_ONCE, len(self.dataset))
+        for start in range(first_sample, end, ENCODE_AT_ONCE):
+            stop = min(start + ENCODE_AT_ONCE, end)
             for one in self._encode(range(start, stop)):
                 group.append(one)
                 tokens += len(one)
@@ -242,7 +244,7 @@ class _Buffers:
     def __init__(self, sites: Sequence[Site], rows: int, dtype: str):
         import torch
 
-        kind = getattr(torch, dtype)
+        kind = torch.float32 if dtype == "int8" else getattr(torch, dtype)
         self.data = {site.name: torch.empty((rows, site.width), dtype=kind) for site in sites}
         self.nonfinite = {site.name: 0 for site in sites}
         self.overflow = {site.name: 0 for site in sites}
