@@ -8,9 +8,9 @@ import time
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import torch
+from transformers import AutoTokenizer
 
 BATCH = 32
 
@@ -25,23 +25,23 @@ class Contender(ABC):
         self.model = model
 
     @abstractmethod
-    def store(self, texts: list[str], folder: Path) -> int:
-        """Write the activations of all texts into a folder; return the tokens, padding apart."""
+    def store(self, texts: list[str], folder: Path) -> None:
+        """Write the activations of all texts into a folder."""
 
     @abstractmethod
     def first(self, folder: Path, tokens: int) -> torch.Tensor:
         """Read back what was stored of the first text's tokens: (sites, tokens, width)."""
+
+    def rows(self, texts: list[str], folder: Path) -> int:
+        """Count the tokens that were stored, special ones included and padding apart."""
+        tokenizer = AutoTokenizer.from_pretrained(self.model)
+        return sum(map(len, tokenizer(texts)["input_ids"]))
 
 
 def batches(texts: list[str]) -> Iterator[tuple[int, list[str]]]:
     """Yield numbered batches in the given order."""
     for number, start in enumerate(range(0, len(texts), BATCH)):
         yield number, texts[start : start + BATCH]
-
-
-def count_tokens(tokenizer: Any, texts: list[str]) -> int:
-    """Count the tokens of texts, special ones included."""
-    return sum(map(len, tokenizer(texts)["input_ids"]))
 
 
 def main(kind: type[Contender]) -> None:
@@ -58,10 +58,11 @@ def main(kind: type[Contender]) -> None:
         folder = Path(name)
         contender.store(texts[:BATCH], folder / "warm")
         start = time.perf_counter()
-        rows = contender.store(texts, folder / "timed")
+        contender.store(texts, folder / "timed")
         seconds = time.perf_counter() - start
         peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-        alone = contender.store(texts[:1], folder / "alone")
+        rows = contender.rows(texts, folder / "timed")
+        alone = Contender.rows(contender, texts[:1], folder)
         means = contender.first(folder / "timed", alone).float().abs().mean(dim=(1, 2))
         stored = sum(p.stat().st_size for p in (folder / "timed").rglob("*") if p.is_file())
     found = {"rows": rows, "seconds": seconds, "peak_mb": peak, "stored_mb": stored / 2**20}

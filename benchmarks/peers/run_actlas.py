@@ -17,11 +17,16 @@ class Actlas(Contender):
         super().__init__(model)
         self.loaded = actlas.load_model(str(model), device="cpu")
 
-    def store(self, texts: list[str], folder: Path) -> int:
+    def store(self, texts: list[str], folder: Path) -> None:
         """See `Contender.store`."""
         folder.mkdir()
         with actlas.open(f"sqlite:///{folder}/store.db") as opened:
-            return len(opened.extract(self.loaded, Dataset.of(texts)).activations("embed"))
+            opened.extract(self.loaded, Dataset.of(texts))
+
+    def rows(self, texts: list[str], folder: Path) -> int:
+        """See `Contender.rows`."""
+        with actlas.open(f"sqlite:///{folder}/store.db") as opened:
+            return len(opened.extraction().activations("embed"))
 
     def first(self, folder: Path, tokens: int) -> torch.Tensor:
         """See `Contender.first`."""

@@ -43,19 +43,15 @@ class Captum(Contender):
         depth = network.config.num_hidden_layers
         self.layers = [f"network.{embedding}", *(f"network.{blocks}.{i}" for i in range(depth))]
         self.masked = Masked(network)
-        self.rows = 0
 
-    def store(self, texts: list[str], folder: Path) -> int:
+    def store(self, texts: list[str], folder: Path) -> None:
         """See `Contender.store`."""
-        self.rows = 0
         loader: Any = DataLoader(texts, batch_size=BATCH, collate_fn=self._collate)  # type: ignore[arg-type]
         AV.generate_dataset_activations(str(folder), self.masked, "model", self.layers, loader)
-        return self.rows
 
     def _collate(self, texts: list[str]) -> tuple[tuple[torch.Tensor, torch.Tensor], None]:
         """Inputs and, as captum unpacks them, labels, of which there are none."""
         batch = self.tokenizer(texts, padding=True, return_tensors="pt")
-        self.rows += int(batch["attention_mask"].sum())
         return (batch["input_ids"], batch["attention_mask"]), None
 
     def first(self, folder: Path, tokens: int) -> torch.Tensor:

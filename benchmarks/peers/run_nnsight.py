@@ -10,7 +10,7 @@ from pathlib import Path
 import torch
 from nnsight import TransformersModel
 
-from .contender import Contender, batches, count_tokens, main
+from .contender import Contender, batches, main
 
 PATHS = {"bert": ("embeddings", "encoder.layer"), "gpt2": ("drop", "h")}
 
@@ -25,16 +25,13 @@ class Nnsight(Contender):
         depth = self.network.config.num_hidden_layers
         self.paths = [f"model.{embedding}", *(f"model.{blocks}.{i}" for i in range(depth))]
 
-    def store(self, texts: list[str], folder: Path) -> int:
+    def store(self, texts: list[str], folder: Path) -> None:
         """See `Contender.store`."""
         folder.mkdir()
-        rows = 0
         for number, batch in batches(texts):
-            rows += count_tokens(self.network.tokenizer, batch)
             with torch.no_grad(), self.network.trace(batch) as tracer:
                 cache = tracer.cache(modules=self.paths, dtype=torch.float16)
             torch.save(cache, folder / f"{number}.pt")
-        return rows
 
     def first(self, folder: Path, tokens: int) -> torch.Tensor:
         """See `Contender.first`."""

@@ -11,7 +11,7 @@ import torch
 from transformer_lens.model_bridge import TransformerBridge
 from transformers import AutoConfig, AutoTokenizer
 
-from .contender import Contender, batches, count_tokens, main
+from .contender import Contender, batches, main
 
 
 class TransformerLens(Contender):
@@ -19,27 +19,23 @@ class TransformerLens(Contender):
 
     def __init__(self, model: Path):
         super().__init__(model)
-        self.tokenizer = AutoTokenizer.from_pretrained(model)
         self.bridge = TransformerBridge.boot_transformers(
-            str(model), tokenizer=self.tokenizer, device="cpu"
+            str(model), tokenizer=AutoTokenizer.from_pretrained(model), device="cpu"
         )
         depth = AutoConfig.from_pretrained(model).num_hidden_layers
         after = [f"blocks.{i}.hook_resid_post" for i in range(depth)]
         self.names = ["blocks.0.hook_resid_pre", *after]
 
-    def store(self, texts: list[str], folder: Path) -> int:
+    def store(self, texts: list[str], folder: Path) -> None:
         """See `Contender.store`."""
         folder.mkdir()
-        rows = 0
         for number, batch in batches(texts):
-            rows += count_tokens(self.tokenizer, batch)
             with torch.no_grad():
                 _, cache = self.bridge.run_with_cache(
                     batch, names_filter=self.names, return_type=None
                 )
             halves = {name: cache[name].half() for name in self.names}
             torch.save(halves, folder / f"{number}.pt")
-        return rows
 
     def first(self, folder: Path, tokens: int) -> torch.Tensor:
         """See `Contender.first`."""
