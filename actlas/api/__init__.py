@@ -6,6 +6,7 @@ from .doctor import doctor
 from .environment import seed_everything
 from .extracting import Work
 from .handles import StoredExtraction, StoredRun
+from .lookups import Found, Hit, hit_records
 from .records import consequence, listed, remove, shown
 from .report import write_report
 from .store import DEFAULT_STORE, Store, extract, get, open, run, store_url, upgrade
@@ -14,6 +15,8 @@ from .tables import described, find, headlines, plugin_list, run_records, tables
 __all__ = [
     "DEFAULT_STORE",
     "HEAD",
+    "Found",
+    "Hit",
     "Store",
     "StoredExtraction",
     "StoredRun",
@@ -25,6 +28,7 @@ __all__ = [
     "find",
     "get",
     "headlines",
+    "hit_records",
     "listed",
     "open",
     "plugin_list",

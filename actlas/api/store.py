@@ -6,10 +6,12 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Literal, Self, final
 
+import numpy as np
+
 from ..core import Dataset, ExtractOptions, InputError, LoadedModel, load_model, read_dataset
 from ..registry import Analysis, registry
 from ..storage import Database, Extraction, Run
-from . import extracting, running
+from . import extracting, lookups, neighbours, running
 from .handles import StoredExtraction, StoredRun
 
 DEFAULT_STORE = "sqlite:///actlas.db"
@@ -158,6 +160,67 @@ class Store:
             force,
         )
         return running.run(self.database, request, progress=progress)
+
+    def top(
+        self,
+        site: str,
+        unit: int | Sequence[int],
+        k: int | None = None,
+        *,
+        extraction: int | str | None = None,
+        end: Literal["high", "low"] = "high",
+        threshold: float | None = None,
+    ) -> lookups.Found:
+        """Find the rows with the highest (or lowest) values of one unit or several.
+
+        The answer is exact on the stored values, equal ones in the order of their rows. It
+        comes from the site's index (64 rows at each end) without a scan, and from a scan
+        where more is asked for or there is no index; `.source` says which.
+
+        k: how many rows a unit (default 20; with a threshold, all that reach it).
+        threshold: only values of at least (with end="low": at most) this.
+
+        NaN is passed over, and so is −∞ among the highest and +∞ among the lowest. Raises
+        InputError for a unit that is not there or a site that is not complete, SiteError for
+        an unknown site.
+        """
+        return lookups.top(
+            self.database, site, unit, k, extraction=extraction, end=end, threshold=threshold
+        )
+
+    def near(
+        self,
+        row: Any = None,
+        site: str = "layers.-1",
+        k: int = 10,
+        metric: Literal["cosine", "euclidean"] = "cosine",
+        *,
+        rows: Sequence[int] | None = None,
+        extraction: int | str | None = None,
+        other: str | None = None,
+        keep_self: bool = False,
+        other_samples: bool = False,
+    ) -> lookups.Found:
+        """Find the rows nearest to a row, or to a vector; exact, in bounded memory.
+
+        row: a row's number, or a vector (width,), or several vectors (queries, width).
+        rows: several rows' numbers, instead.
+        metric: by falling cosine similarity, or by rising Euclidean distance, in float64;
+            equal ones in the order of their rows.
+        other: look in this site instead: `SITE` or `EXTRACTION:SITE`.
+        keep_self: do not leave out the row itself.
+        other_samples: leave out all rows of its sample.
+
+        Rows with NaN or infinity, and under cosine zero rows, are left out; `.notes` counts
+        them. Raises InputError where the query is such a row, is not there, or has another
+        width.
+        """
+        number = isinstance(row, int | np.integer)
+        wanted = neighbours.Wanted(
+            [int(row)] if number else rows or (), None if number else row, k, metric,
+            keep_self, other_samples,
+        )  # fmt: skip
+        return neighbours.near(self.database, wanted, site, extraction=extraction, other=other)
 
     def extraction(self, ident: int | str | None = None) -> StoredExtraction:
         """Open an extraction by its number, by default the newest."""

@@ -15,6 +15,7 @@ from .results import StoredResult, done_run, read_result, save_failure, save_run
 from .schema import HEAD
 from .shards import claim, held, missing_parts, owner_name, part_source, shards_of
 from .tables import Activation, Dataset, Extraction, Model, Part, Run, Shard, now
+from .tops import Extremes, Lookup, RowPlace, SitePlace, looking_up, outermost
 from .windows import (
     Place,
     begin_extraction,
@@ -31,12 +32,16 @@ __all__ = [
     "Database",
     "Dataset",
     "Extraction",
+    "Extremes",
+    "Lookup",
     "Model",
     "Packed",
     "Part",
     "Place",
+    "RowPlace",
     "Run",
     "Shard",
+    "SitePlace",
     "StoredResult",
     "activation_records",
     "add_dataset",
@@ -49,9 +54,11 @@ __all__ = [
     "finish_shard",
     "held",
     "label_sets",
+    "looking_up",
     "missing_parts",
     "now",
     "options_json",
+    "outermost",
     "owner_name",
     "pack_window",
     "part_source",
