@@ -4,6 +4,7 @@ from ..storage import HEAD
 from .demo import run_demo
 from .doctor import doctor
 from .environment import seed_everything
+from .exporting import Exported, export_record
 from .extracting import Work
 from .handles import StoredExtraction, StoredRun
 from .lookups import Found, Hit, hit_records
@@ -15,6 +16,7 @@ from .tables import described, find, headlines, plugin_list, run_records, tables
 __all__ = [
     "DEFAULT_STORE",
     "HEAD",
+    "Exported",
     "Found",
     "Hit",
     "Store",
@@ -24,6 +26,7 @@ __all__ = [
     "consequence",
     "described",
     "doctor",
+    "export_record",
     "extract",
     "find",
     "get",

@@ -94,9 +94,7 @@ def _check(queries: NDArray[np.float64], rows: Sequence[int], wanted: Wanted) ->
     for i, query in enumerate(queries):
         name = f"row {rows[i]}" if rows else f"vector {i}"
         if not np.isfinite(query).all():
-            raise InputError(
-                f"{name} holds NaN or infinity and is near to nothing; name another"
-            )
+            raise InputError(f"{name} holds NaN or infinity and is near to nothing; name another")
         if wanted.metric == "cosine" and not query.any():
             raise InputError(f"{name} is zero and has no direction; use --metric euclidean")
 

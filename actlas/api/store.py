@@ -11,7 +11,7 @@ import numpy as np
 from ..core import Dataset, ExtractOptions, InputError, LoadedModel, load_model, read_dataset
 from ..registry import Analysis, registry
 from ..storage import Database, Extraction, Run
-from . import extracting, lookups, neighbours, running
+from . import exporting, extracting, importing, lookups, neighbours, running
 from .handles import StoredExtraction, StoredRun
 
 DEFAULT_STORE = "sqlite:///actlas.db"
@@ -221,6 +221,80 @@ class Store:
             keep_self, other_samples,
         )  # fmt: skip
         return neighbours.near(self.database, wanted, site, extraction=extraction, other=other)
+
+    def export(
+        self,
+        extraction: "int | str | StoredExtraction | None",
+        path: str | Path,
+        format: Literal["npz", "safetensors", "parquet", "zarr", "anndata", "hf"] | None = None,
+        sites: str | Sequence[str] = "residual",
+        *,
+        labels: Sequence[str] | None = None,
+        dtype: Literal["float32", "float16"] | None = None,
+        texts: bool = False,
+        force: bool = False,
+        progress: bool = False,
+    ) -> exporting.Exported:
+        """Write sites of an extraction to a file of another tool's format, in bounded memory.
+
+        format: default by the end of the name: .npz, .safetensors, .parquet, .zarr, .h5ad;
+            `hf` is a folder that `datasets.load_from_disk` takes.
+        labels: label sets that go along, a column each (default: all that these rows have).
+        dtype: of the numbers (default: as stored; bfloat16 and int8 as float32).
+        texts: also the text of each sample.
+
+        Provenance of the rows goes along (for safetensors in NAME.rows.jsonl), and what the
+        activations are. The file is there only when it is whole; InputError where it is there
+        already, unless `force`.
+        """
+        opened = extraction
+        if not isinstance(opened, StoredExtraction):
+            opened = self.extraction(opened)
+        request = exporting.ExportRequest(
+            Path(path), format, sites, labels, dtype, texts, force, progress
+        )
+        return exporting.export(opened, request)
+
+    def import_matrix(
+        self,
+        path: str | Path,
+        sites: str | Sequence[str] = (),
+        *,
+        rows: str | Path | None = None,
+        labels: Sequence[str] | None = None,
+        dtype: Literal["float32", "float16", "bfloat16", "int8"] | None = None,
+        model_name: str | None = None,
+        dataset_name: str | None = None,
+        progress: bool = False,
+        on_note: Callable[[str], None] | None = None,
+    ) -> StoredExtraction:
+        """Import activations that another tool made, as an extraction like any other.
+
+        path: a file .npy, .npz, .safetensors or .h5/.hdf5 (NeuroX's layout included), of
+            matrices (rows, width).
+        sites: `SITE` for the only array, or `SITE=ARRAY`, … (default: every array, under its
+            own name).
+        rows: a table (.csv, .tsv, .jsonl, .parquet) with one line a row: sample, position,
+            token, token_id, start, end, special, text; all other columns are label sets.
+            Without one each row is a sample of its own (an npz of `export` brings its own).
+        labels: which columns to take as label sets (default: all others).
+        dtype: how numbers are stored (default: as in the file; other kinds as float32).
+        on_note: called with each line that the user should know.
+
+        The same content is imported once; an import that was killed goes on where it
+        stopped. Raises InputError, DatasetError or LabelError for what does not fit.
+        """
+        request = importing.ImportRequest(
+            Path(path),
+            [sites] if isinstance(sites, str) else list(sites),
+            None if rows is None else Path(rows),
+            labels, dtype, model_name, dataset_name, progress,
+        )  # fmt: skip
+        done = importing.import_matrix(self.database, request)
+        if on_note:
+            for note in done.notes:
+                on_note(note)
+        return StoredExtraction(self.database, done.record)
 
     def extraction(self, ident: int | str | None = None) -> StoredExtraction:
         """Open an extraction by its number, by default the newest."""

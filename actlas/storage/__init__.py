@@ -10,6 +10,7 @@ from .activations import (
 from .codecs import Packed, decode
 from .database import NOUNS, Database, patiently
 from .growth import smaller_extraction
+from .imports import add_imported_model, known_dataset
 from .inputs import add_dataset, add_model, label_sets, read_labels, read_texts
 from .results import StoredResult, done_run, read_result, save_failure, save_run, sql_name
 from .schema import HEAD
@@ -45,6 +46,7 @@ __all__ = [
     "StoredResult",
     "activation_records",
     "add_dataset",
+    "add_imported_model",
     "add_model",
     "begin_extraction",
     "claim",
@@ -53,6 +55,7 @@ __all__ = [
     "extraction_key",
     "finish_shard",
     "held",
+    "known_dataset",
     "label_sets",
     "looking_up",
     "missing_parts",
