@@ -6,9 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
-from ..core import InputError, LabelError, Layers, LabelSet, Rows, human_bytes, listing, nearest
+from ..core import InputError, LabelError, LabelSet, Layers, Rows, human_bytes, listing, nearest
 from ..storage import Dataset, Model, read_labels
 from .environment import versions
 from .formats import FORMATS, Content, discard, write_rows

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from ..core import Activations, InputError, Layers, canonical_json
 from .matrices import ABOUT, LABELS, ROWS, TEXTS
 from .progress import Advance
+from .rowtables import COLUMNS
 
 BLOCK_ROWS = 4096
 
@@ -43,7 +44,7 @@ class Content:
 
     def flat(self) -> dict[str, Any]:
         """All columns of one table; a label set of the name of another column is renamed."""
-        taken = {*self.columns, *self.layers.names, "text"}
+        taken = {*COLUMNS, *self.layers.names}
         named = {f"label {n}" if n in taken else n: v for n, v in self.labels.items()}
         found = {**self.columns, **named}
         if self.texts is not None:
@@ -187,10 +188,10 @@ def write_hf(path: Path, content: Content) -> None:
     path.mkdir()
     features = datasets.Features.from_arrow_schema(_schema(content).remove_metadata())
     whole = path / "whole.arrow"
-    with pa.OSFile(str(whole), "wb") as sink:
-        with pa.ipc.new_stream(sink, features.arrow_schema) as writer:
-            for batch in _batches(content):
-                writer.write_batch(batch.cast(features.arrow_schema))
+    schema = features.arrow_schema
+    with pa.OSFile(str(whole), "wb") as sink, pa.ipc.new_stream(sink, schema) as writer:
+        for batch in _batches(content):
+            writer.write_batch(batch.cast(schema))
     info = datasets.DatasetInfo(description=canonical_json(content.about), features=features)
     table = datasets.Dataset.from_file(str(whole), info=info)
     shown = datasets.utils.logging.is_progress_bar_enabled()

@@ -1,5 +1,6 @@
 """Importing matrices that other tools made, as an extraction like any other."""
 
+import re
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
@@ -56,6 +57,7 @@ if TYPE_CHECKING:
 WINDOW_BYTES = 32 << 20
 SPARE_BYTES = 64 << 20
 WAIT_SECONDS = 0.5
+REAL = re.compile(r"b?float(8.*|16|32|64)|u?int\d+|bool")
 FLOATS = ("float16", "bfloat16", "float32")
 
 
@@ -145,7 +147,7 @@ def _check_array(site: str, array: Matrix) -> None:
         )
     if 0 in array.shape:
         raise InputError(f"{array.name} has shape {array.shape}: there is nothing in it")
-    if array.dtype.startswith(("complex", "str", "<U", "|S", "object", "[")):
+    if not REAL.fullmatch(array.dtype):
         raise InputError(f"{array.name} holds {array.dtype}, and activations are real numbers")
 
 
@@ -153,8 +155,7 @@ def _dtype(arrays: Mapping[str, Matrix], wanted: str | None) -> tuple[str, tuple
     """The storage dtype: as asked for, else the file's where it is one of the store's."""
     if wanted is not None and wanted not in STORAGE_DTYPES:
         raise InputError(f"no storage dtype {wanted!r}; there is {', '.join(STORAGE_DTYPES)}")
-    given = {array.dtype.lstrip("<>=|") for array in arrays.values()}
-    given = {{"f2": "float16", "f4": "float32", "f8": "float64"}.get(g, g) for g in given}
+    given = {array.dtype for array in arrays.values()}
     same = next(iter(given)) if len(given) == 1 else ""
     dtype = wanted or (same if same in FLOATS else "float32")
     rounded = "float64" in given and dtype == "float32"

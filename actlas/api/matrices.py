@@ -4,7 +4,7 @@ import re
 import zipfile
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, final
@@ -21,6 +21,8 @@ SUFFIXES = (".npy", ".npz", ".safetensors", ".h5", ".hdf5")
 # What an npz of `actlas export` holds beside its sites; ABOUT says what the activations are.
 ROWS, LABELS, TEXTS, ABOUT = "rows/", "labels/", "texts", "actlas"
 OCCURRENCE = re.compile(r" \(Occurrence \d+\)$")
+KIND = re.compile(r"^[A-Z]+")  # of safetensors: F32, BF16, F8_E4M3
+TENSOR_KINDS = {"F": "float", "BF": "bfloat", "I": "int", "U": "uint", "BOOL": "bool"}
 LARGEST = 1 << 24  # whole numbers up to here are exact in float32
 
 
@@ -87,7 +89,7 @@ class ArrayMatrix(Matrix):
 
     def __init__(self, name: str, array: Any):
         self.name, self.array = name, array
-        self.shape, self.dtype = tuple(array.shape), str(array.dtype)
+        self.shape, self.dtype = tuple(array.shape), array.dtype.name
 
     def read(self, start: int, stop: int) -> "Tensor":
         """See `Matrix.read`."""
@@ -108,16 +110,14 @@ class ZippedMatrix(Matrix):
         version = header.read_magic(self._file)
         read = header.read_array_header_1_0 if version == (1, 0) else header.read_array_header_2_0
         self.shape, self._by_column, self._kind = read(self._file)
-        if self._kind.hasobject:
-            raise InputError(f"{self.name} holds Python objects; save it as an array of numbers")
-        self.dtype, self._row = str(self._kind), 0
+        self.dtype, self._row = self._kind.name, 0
 
     def read(self, start: int, stop: int) -> "Tensor":
         """See `Matrix.read`; going back begins again."""
         if self._by_column:  # its rows are not together
             return tensor_of(self.whole()[start:stop], self.name)
         if start < self._row:
-            self._file.close()
+            self.close()
             self._open()
         row_bytes = self._kind.itemsize * int(np.prod(self.shape[1:], dtype=np.int64))
         if start > self._row:
@@ -128,6 +128,10 @@ class ZippedMatrix(Matrix):
         self._row = stop
         array = np.frombuffer(data, self._kind).reshape(stop - start, *self.shape[1:])
         return tensor_of(array, self.name)
+
+    def close(self) -> None:
+        """Close what is open."""
+        self._file.close()
 
     def whole(self) -> NDArray[Any]:
         """The array, in memory."""
@@ -142,9 +146,8 @@ class TensorMatrix(Matrix):
     def __init__(self, name: str, file: Any):
         self.name, self._slice = name, file.get_slice(name)
         self.shape = tuple(self._slice.get_shape())
-        self.dtype = {"F64": "float64", "F32": "float32", "F16": "float16", "BF16": "bfloat16"}.get(
-            self._slice.get_dtype(), self._slice.get_dtype().lower()
-        )
+        code = self._slice.get_dtype()
+        self.dtype = KIND.sub(lambda found: TENSOR_KINDS.get(found[0], found[0]), code)
 
     def read(self, start: int, stop: int) -> "Tensor":
         """See `Matrix.read`."""
@@ -161,7 +164,7 @@ class SentencesMatrix(Matrix):
         self._data = [file[sentence] for sentence in sentences]
         self._ends = np.cumsum([data.shape[-2] for data in self._data])
         self.shape = (int(self._ends[-1]), int(self._data[0].shape[-1]))
-        self.dtype = str(self._data[0].dtype)
+        self.dtype = self._data[0].dtype.name
 
     def read(self, start: int, stop: int) -> "Tensor":
         """See `Matrix.read`."""
@@ -177,6 +180,9 @@ class SentencesMatrix(Matrix):
 
 
 def _open_npy(path: Path, stack: ExitStack) -> MatrixFile:
+    with path.open("rb") as file:
+        if file.read(6) != b"\x93NUMPY":
+            raise ValueError("it does not begin as an npy file does")
     array = np.load(path, mmap_mode="r", allow_pickle=False)
     return MatrixFile(path.stem, {path.stem: ArrayMatrix(path.stem, array)})
 
@@ -184,7 +190,10 @@ def _open_npy(path: Path, stack: ExitStack) -> MatrixFile:
 def _open_npz(path: Path, stack: ExitStack) -> MatrixFile:
     archive = stack.enter_context(zipfile.ZipFile(path))
     members = {n.removesuffix(".npy"): n for n in archive.namelist() if n.endswith(".npy")}
-    arrays = {name: ZippedMatrix(name, archive, member) for name, member in members.items()}
+    arrays = {
+        name: stack.enter_context(closing(ZippedMatrix(name, archive, member)))
+        for name, member in members.items()
+    }
     beside = {n: a for n, a in arrays.items() if n.startswith((ROWS, LABELS)) or n == TEXTS}
     columns = {n.partition("/")[2]: a.whole().tolist() for n, a in beside.items() if n != TEXTS}
     if TEXTS in beside and "sample" in columns:

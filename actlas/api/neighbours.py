@@ -177,8 +177,9 @@ class Search:
                 q = self.norms[query]
                 middle = 2 * q * wide - norms**2 - q**2
                 off = 2 * q * slack + 1e-14 * (norms + q) ** 2
-        known = np.isfinite(middle)
-        return np.where(known, middle + off, np.inf), np.where(known, middle - off, -np.inf)
+            high, low = middle + off, middle - off
+        known = np.isfinite(high) & np.isfinite(low)
+        return np.where(known, high, np.inf), np.where(known, low, -np.inf)
 
     def _decide(
         self,
