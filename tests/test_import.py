@@ -1,7 +1,6 @@
 """Activations of other tools come in as they are, once, and are analysed like any other."""
 
 import json
-import os
 import signal
 import subprocess
 import sys
@@ -187,12 +186,12 @@ import os, signal, sys
 import actlas
 from actlas.api import importing
 importing.WINDOW_BYTES = 4 * 16 * 50
-write, count = importing._write, 0
+write, left = importing._write, int(sys.argv[3])
 def killing(*args):
-    global count
-    count += 1
-    if count > int(sys.argv[3]):
+    global left
+    if left == 0:
         os.kill(os.getpid(), signal.SIGKILL)
+    left -= 1
     write(*args)
 importing._write = killing
 with actlas.open(sys.argv[1]) as store:
@@ -200,35 +199,33 @@ with actlas.open(sys.argv[1]) as store:
 """
 
 
-def test_killed_half_way(tmp_path):
-    np.savez(
-        tmp_path / "x.npz",
-        **{
-            "x": RNG.standard_normal((301, 16)).astype(np.float32),
-            "rows/sample": np.arange(301) // 7,
-        },
-    )
-    sums = "SELECT first_row, rows, checksum FROM chunks ORDER BY first_row"
-    tops = "SELECT checksum, rows, first_row FROM top_indexes"
-    found = {}
-    for name, kills in {"whole": [99], "killed": [0, 1, 3, 99]}.items():
-        url = f"sqlite:///{tmp_path}/{name}.db"
-        for writes in kills:
-            done = subprocess.run(
-                [sys.executable, "-c", KILLED, url, str(tmp_path / "x.npz"), str(writes)],
-                capture_output=True, text=True, env=os.environ | {"PYTHONPATH": os.getcwd()},
-                check=False,
-            )  # fmt: skip
-            assert done.returncode == (0 if writes == 99 else -signal.SIGKILL), done.stderr
-            with actlas.open(url) as store:
-                if writes == 99:
-                    found[name] = (store.database.select(sums), store.database.select(tops))
-                    assert len(store.extraction().rows) == 301
-                else:
-                    with pytest.raises(actlas.InputError, match="is not complete"):
-                        store.extraction().activations("x")
-    assert len(found["whole"][0][1]) > 4
-    assert found["killed"] == found["whole"]
+def test_killed_half_way(tmp_path, monkeypatch):
+    monkeypatch.setattr("actlas.api.importing.WINDOW_BYTES", 4 * 16 * 50)  # as in KILLED
+    path = tmp_path / "x.npz"
+    matrix = RNG.standard_normal((301, 16)).astype(np.float32)
+    np.savez(path, **{"x": matrix, "rows/sample": np.arange(301) // 7})
+    killed = f"sqlite:///{tmp_path}/killed.db"
+    for writes in (0, 3):
+        done = subprocess.run(
+            [sys.executable, "-c", KILLED, killed, str(path), str(writes)],
+            capture_output=True, text=True, check=False,
+        )  # fmt: skip
+        assert done.returncode == -signal.SIGKILL, done.stderr
+        with actlas.open(killed) as store, pytest.raises(actlas.InputError, match="not complete"):
+            store.extraction().activations("x")
+    with actlas.open(killed) as store:
+        assert len(store.extraction().rows) == 147  # three windows of seven samples
+    found = []
+    for url in (killed, f"sqlite:///{tmp_path}/whole.db"):
+        with actlas.open(url) as store:
+            np.testing.assert_array_equal(
+                store.import_matrix(path).activations("x").numpy(), matrix
+            )
+            chunks = "SELECT first_row, rows, checksum FROM chunks ORDER BY first_row"
+            indexes = "SELECT checksum, rows, first_row FROM top_indexes"
+            found.append([store.database.select(query) for query in (chunks, indexes)])
+    assert found[0] == found[1]
+    assert len(found[0][0][1]) > 4
 
 
 @pytest.mark.parametrize(
@@ -245,6 +242,8 @@ def test_killed_half_way(tmp_path):
         ({"a": np.zeros((2, 3)), "b": np.zeros((2, 3))}, "c", "no array 'c'; there is a, b"),
         ({"abc": np.zeros((2, 3))}, "x=abd", "no array 'abd'; did you mean abc"),
         ({"x": np.zeros((2, 3))}, "a,b", "is no name of a site"),
+        ({"a": np.eye(2), "b": np.eye(2)}, ["x=a", "x=b"], "two arrays for one site"),
+        ({"x": np.eye(2), "rows/sample": ["a", ""]}, (), "row 1 has no sample"),
         ({"x": np.zeros((2, 3)), "rows/sample": [0]}, (), "has 1 row .* and the matrix 2"),
         ({"x": np.zeros((3, 2)), "rows/sample": [0, 1, 0]}, (), "row 2 goes back to sample 0"),
         ({"x": np.zeros((1, 2)), "rows/position": ["a"]}, (), "position 'a' is no whole number"),

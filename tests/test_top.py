@@ -183,7 +183,7 @@ def test_tokens_in_their_texts(sqlite_store, tiny):
     texts = actlas.Dataset.of(TEXTS)
     extraction = sqlite_store.extract(tiny("bert"), texts, "layers.0")
     rows = extraction.rows
-    found = sqlite_store.top("layers.0", 3, 64, extraction=extraction.id)
+    found = sqlite_store.top("layers.0", 3, 64, extraction=extraction)
     assert any(hit.start is None for hit in found)
     for hit in found:
         row = rows[hit.row]

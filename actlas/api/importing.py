@@ -113,6 +113,8 @@ def chosen_arrays(file: MatrixFile, sites: Sequence[str]) -> dict[str, Matrix]:
         chosen = {_single(file, sites[0]): next(iter(matrices.values()))}
     else:
         chosen = dict(_named(file, site) for site in sites)
+        if len(chosen) < len(sites):
+            raise InputError(f"two arrays for one site in {listing(sites)}; name each once")
     for site, array in chosen.items():
         _check_array(site, array)
     rows = {array.shape[0] for array in chosen.values()}

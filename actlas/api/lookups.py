@@ -190,24 +190,40 @@ def _scan(
     acts: Activations, units: Sequence[int], k: int | None, threshold: float | None, low: bool
 ) -> list[NDArray[np.void]]:
     """Read every row in blocks and keep what is asked for."""
-    nothing = outermost(np.empty(0, np.float32), np.empty(0, np.int64), low)
-    best = [nothing] * len(units)
+    best = [Best(k, threshold, low) for _ in units]
     start = 0
     for chunk in acts:
-        for place, unit in enumerate(units):
-            values = chunk[:, unit] + np.float32(0.0)  # −0.0 becomes 0.0, its equal
-            keep = _passing(values, threshold, low)
-            kept = best[place]
-            if k is not None and len(kept) >= k:  # an equal value of a later row comes after
-                last = kept["value"][-1]
-                keep &= values < last if low else values > last
-            rows = np.flatnonzero(keep)
-            if len(rows):
-                both = np.concatenate([kept["value"], values[rows]])
-                numbers = np.concatenate([kept["row"], rows + start])
-                best[place] = outermost(both, numbers, low)[:k]
+        for one, unit in zip(best, units, strict=True):
+            one.update(chunk[:, unit], start)
         start += len(chunk)
-    return best
+    return [one.ranked() for one in best]
+
+
+@final
+class Best:
+    """The k outermost values that reach a threshold (all for None), while blocks go by."""
+
+    def __init__(self, k: int | None, threshold: float | None, low: bool):
+        self.k, self.threshold, self.low = k, threshold, low
+        self._parts = [outermost(np.empty(0, np.float32), np.empty(0, np.int64), low)]
+
+    def update(self, values: NDArray[np.float32], first_row: int) -> None:
+        """Look at the values of some rows."""
+        values = values + np.float32(0.0)  # −0.0 becomes 0.0, its equal
+        keep = _passing(values, self.threshold, self.low)
+        if self.k is not None and len(self._parts[0]) >= self.k:
+            last = self._parts[0]["value"][-1]  # an equal value of a later row comes after
+            keep &= values < last if self.low else values > last
+        rows = np.flatnonzero(keep)
+        if len(rows):
+            self._parts.append(outermost(values[rows], rows + first_row, self.low))
+            if self.k is not None:
+                self._parts = [self.ranked()]
+
+    def ranked(self) -> NDArray[np.void]:
+        """What is best so far, in order."""
+        both = np.concatenate(self._parts)
+        return outermost(both["value"], both["row"], self.low)[: self.k]
 
 
 def _found(

@@ -87,6 +87,8 @@ def _samples(values: Sequence[Any]) -> NDArray[np.int64]:
     numbers: dict[Any, int] = {}
     found = np.empty(len(values), np.int64)
     for row, value in enumerate(values):
+        if _blank(value):
+            raise InputError(f"row {row} has no sample; name one for each row")
         found[row] = numbers.setdefault(value, len(numbers))
         if row and found[row] < found[row - 1]:
             raise InputError(

@@ -167,7 +167,7 @@ class Store:
         unit: int | Sequence[int],
         k: int | None = None,
         *,
-        extraction: int | str | None = None,
+        extraction: "int | str | StoredExtraction | None" = None,
         end: Literal["high", "low"] = "high",
         threshold: float | None = None,
     ) -> lookups.Found:
@@ -185,8 +185,9 @@ class Store:
         an unknown site.
         """
         return lookups.top(
-            self.database, site, unit, k, extraction=extraction, end=end, threshold=threshold
-        )
+            self.database, site, unit, k, extraction=_number(extraction), end=end,
+            threshold=threshold,
+        )  # fmt: skip
 
     def near(
         self,
@@ -196,7 +197,7 @@ class Store:
         metric: Literal["cosine", "euclidean"] = "cosine",
         *,
         rows: Sequence[int] | None = None,
-        extraction: int | str | None = None,
+        extraction: "int | str | StoredExtraction | None" = None,
         other: str | None = None,
         keep_self: bool = False,
         other_samples: bool = False,
@@ -220,7 +221,9 @@ class Store:
             [int(row)] if number else rows or (), None if number else row, k, metric,
             keep_self, other_samples,
         )  # fmt: skip
-        return neighbours.near(self.database, wanted, site, extraction=extraction, other=other)
+        return neighbours.near(
+            self.database, wanted, site, extraction=_number(extraction), other=other
+        )
 
     def export(
         self,
@@ -324,6 +327,10 @@ class Store:
         except ImportError:
             return [dict(zip(names, row, strict=True)) for row in rows]
         return pandas.DataFrame(rows, columns=names)
+
+
+def _number(extraction: "int | str | StoredExtraction | None") -> int | str | None:
+    return extraction.id if isinstance(extraction, StoredExtraction) else extraction
 
 
 def open(url: str | None = None, *, create: bool = True) -> Store:
