@@ -6,7 +6,7 @@ import sys
 import torch
 
 NAMES = (
-    "startup", "reading", "extraction", "memory", "postgres", "concurrency", "kills",
+    "startup", "reading", "lookups", "extraction", "memory", "postgres", "concurrency", "kills",
 )  # fmt: skip
 
 if __name__ == "__main__":

@@ -10,11 +10,13 @@ from .activations import (
 from .codecs import Packed, decode
 from .database import NOUNS, Database, patiently
 from .growth import smaller_extraction
+from .imports import add_imported_model, known_dataset
 from .inputs import add_dataset, add_model, label_sets, read_labels, read_texts
 from .results import StoredResult, done_run, read_result, save_failure, save_run, sql_name
 from .schema import HEAD
 from .shards import claim, held, missing_parts, owner_name, part_source, shards_of
 from .tables import Activation, Dataset, Extraction, Model, Part, Run, Shard, now
+from .tops import Extremes, Lookup, RowPlace, SitePlace, looking_up, outermost
 from .windows import (
     Place,
     begin_extraction,
@@ -31,15 +33,20 @@ __all__ = [
     "Database",
     "Dataset",
     "Extraction",
+    "Extremes",
+    "Lookup",
     "Model",
     "Packed",
     "Part",
     "Place",
+    "RowPlace",
     "Run",
     "Shard",
+    "SitePlace",
     "StoredResult",
     "activation_records",
     "add_dataset",
+    "add_imported_model",
     "add_model",
     "begin_extraction",
     "claim",
@@ -48,10 +55,13 @@ __all__ = [
     "extraction_key",
     "finish_shard",
     "held",
+    "known_dataset",
     "label_sets",
+    "looking_up",
     "missing_parts",
     "now",
     "options_json",
+    "outermost",
     "owner_name",
     "pack_window",
     "part_source",
