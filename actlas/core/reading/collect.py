@@ -173,7 +173,7 @@ class Collector:
         if self.column is None and text_column(self.choice, self._columns) is None:
             asked = self.choice.text or self.choice.media
             said = f"no column {asked!r}" if asked else "no column named text"
-            use = "--media COLUMN" if self.choice.media else "--text COLUMN"
+            use = "--media COLUMN" if self.choice.media else "--text COLUMN, or --media COLUMN"
             raise DatasetError(f"{self.name}: {said}; it has {listing(known)}; use {use}")
         wanted = [*(self.choice.labels or ()), self.choice.target, self.choice.decoder_text]
         for name in wanted:

@@ -100,8 +100,8 @@ def _blocks(lines: Iterator[Line]) -> Iterator[list[Line]]:
 
 def _text(data: bytes) -> str:
     """Read the text of the sentence at the beginning of some bytes."""
-    lines = [(0, 0, raw.decode().rstrip("\r"), True) for raw in data.split(b"\n")]
-    return _sentence(Path(), next(_blocks(iter(lines))))[0]
+    lines = ((0, 0, raw.decode().rstrip("\r"), True) for raw in data.split(b"\n"))
+    return _sentence(Path(), next(_blocks(lines)))[0]
 
 
 def _sentence(path: Path, block: list[Line]) -> tuple[str, list[tuple[Span, list[str]]]]:

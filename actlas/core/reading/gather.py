@@ -20,7 +20,7 @@ class NameCoder:
     """Label sets from the names of files, where the choice has a pattern for them."""
 
     def __init__(self, choice: Choice):
-        self._names = NameLabels(choice.name_labels) if choice.name_labels else None
+        self._names = None if choice.name_labels is None else NameLabels(choice.name_labels)
         self._coders = {name: Coder() for name in self._names.names} if self._names else {}
 
     def fault(self, name: str) -> str | None:
