@@ -82,14 +82,22 @@ def test_a_flat_folder_has_no_labels(tmp_path):
         read_dataset(tmp_path, labels=["class"])
 
 
-def test_linked_folders_are_followed_once(pets):
-    (pets / "link").symlink_to(pets / "dog")
-    (pets / "dog" / "circle").symlink_to(pets)
-    names = list(read_dataset(pets).texts)
-    assert len(names) == 4  # each folder under the one name that was met first
+def test_links_are_followed_but_not_in_circles(pets):
     outside = save_image(pets.parent / "elsewhere" / "o.png").parent
     (pets / "owl").symlink_to(outside)
-    assert "owl/o.png" in list(read_dataset(pets).texts)
+    (pets / "dog" / "circle").symlink_to(pets)
+    (outside / "around").symlink_to(pets / "cat")
+    (pets / "cat" / "back").symlink_to(outside)
+    assert list(read_dataset(pets).texts) == [
+        "cat/a.PNG", "cat/b.bmp", "cat/back/o.png", "dog/old/y.png", "dog/z.png",
+        "owl/around/a.PNG", "owl/around/b.bmp", "owl/o.png",
+    ]  # fmt: skip
+
+
+def test_a_name_that_is_not_utf_8_is_refused(pets):
+    (pets / os.fsdecode(b"caf\xe9.png")).write_bytes(b"")
+    with pytest.raises(DatasetError, match=r"the path 'caf\\udce9\.png' holds half a surrogate"):
+        read_dataset(pets)
 
 
 def test_kinds_are_not_mixed(pets):
@@ -164,6 +172,8 @@ def test_a_column_of_texts_goes_before_one_of_files(pets):
     assert captioned.digest() != dataset.digest()
     with pytest.raises(DatasetError, match="use --text COLUMN or --media COLUMN"):
         read_dataset(path, media="file", text="text")
+    with pytest.raises(DatasetError, match="--target names a word of a text"):
+        read_dataset(path, media="file", target="text")
     with pytest.raises(DatasetError, match="no column 'nope'; it has file, text; use --media"):
         read_dataset(path, media="nope")
 

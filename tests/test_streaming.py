@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 
 from actlas.core import Dataset, DatasetError, LabelError, LabelSet, Rows, read_dataset
 from actlas.core.label_sets import INTERNED, Coder, LabelItems
+from actlas.core.reading.source import Source
 
 N = 200  # several blocks of a lazy sequence
 
@@ -158,6 +159,29 @@ def test_a_field_that_is_no_text_any_more_is_noticed(tmp_path):
     os.utime(path, ns=(stat.st_atime_ns, stat.st_mtime_ns))
     with pytest.raises(DatasetError, match="changed while reading"):
         texts[0]
+
+
+def test_a_file_that_changes_during_the_pass_is_noticed(made):
+    path = made("txt")
+    lines = Source(path).lines()
+    next(lines)
+    with path.open("ab") as file:
+        file.write(b"\nmore")
+    with pytest.raises(DatasetError, match="changed while reading"):
+        list(lines)
+
+
+def test_a_file_that_is_replaced_is_noticed_when_it_is_opened_again(made):
+    path = made("txt")
+    dataset = read_dataset(path)
+    assert dataset.texts[0] == TEXTS[0]
+    data = pickle.dumps(dataset)
+    other = path.with_name("other.txt")
+    as_text(other, TEXTS[::-1])
+    other.replace(path)
+    assert list(dataset.texts) == TEXTS  # the file that is open is still the old one
+    with pytest.raises(DatasetError, match="changed while reading"):
+        pickle.loads(data)
 
 
 def test_a_file_that_is_gone_is_named(made):
@@ -315,9 +339,9 @@ def test_a_second_column_is_what_the_decoder_reads(tmp_path):
     assert dataset.digest() != read_dataset(path).digest()
     assert dataset.head(1).targets == ["eins"]
     with pytest.raises(LabelError, match="no column 'nope'"):
-        read_dataset(path, decoder_text="nope", skip_bad=True)
+        read_dataset(path, decoder_text="nope")
     path.write_text("text,out\none,eins\ntwo,\n")
-    with pytest.raises(DatasetError, match="line 3: 'out' is empty"):
+    with pytest.raises(DatasetError, match="line 3: 'out' is empty, which --decoder-text names"):
         read_dataset(path, decoder_text="out")
     assert list(read_dataset(path, decoder_text="out", skip_bad=True).targets) == ["eins"]
 

@@ -28,6 +28,8 @@ class Choice:
     def __post_init__(self) -> None:
         if self.text is not None and self.media is not None:
             raise DatasetError("a sample is a text or a file; use --text COLUMN or --media COLUMN")
+        if self.target is not None and self.media is not None:
+            raise DatasetError("--target names a word of a text; leave it out, or --media")
 
 
 @final

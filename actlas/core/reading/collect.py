@@ -66,10 +66,13 @@ class Collector:
         self.skipped = 0
         self._root = root
         self._columns = dict.fromkeys(columns)
+        self._complete = bool(columns)  # no record has other columns
         self._coders: dict[str, Coder | None] = {}  # None: a column that is no label set
         self._finder = TargetFinder(name) if choice.target else None
         self._hasher = xxhash.xxh3_128()
         self._early: int | None = None  # the first record before the text column was seen
+        if self._complete:
+            self._check_named()
 
     def bad(self, line: int, fault: str) -> None:
         """Count a record that cannot be used, or raise DatasetError."""
@@ -128,6 +131,8 @@ class Collector:
         asked = self.choice.text or self.choice.media
         self.column = text_column(self.choice, record)
         if self.column is None:
+            if self._complete:
+                self._check_columns()
             self._early = line if self._early is None else self._early
             self.skipped += 1
             return False
@@ -142,7 +147,7 @@ class Collector:
         """Say what keeps a record from being a sample; a file that is well is taken."""
         decoder = self.choice.decoder_text
         if decoder is not None and (fault := text_fault(record.get(decoder))):
-            return f"{decoder!r} {fault}"
+            return f"{decoder!r} {fault}, which --decoder-text names"
         if self.media is not None:
             return self.media.put(text, place)
         fault = text_fault(text)
@@ -169,18 +174,22 @@ class Collector:
         return Dataset(self.name, found, sets, skipped=self.skipped, targets=targets)
 
     def _check_columns(self) -> None:
-        known = list(self._columns)
+        """Raise where a column that was asked for is in no record."""
+        known = listing(list(self._columns))
         if self.column is None and text_column(self.choice, self._columns) is None:
             asked = self.choice.text or self.choice.media
             said = f"no column {asked!r}" if asked else "no column named text"
             use = "--media COLUMN" if self.choice.media else "--text COLUMN, or --media COLUMN"
-            raise DatasetError(f"{self.name}: {said}; it has {listing(known)}; use {use}")
-        wanted = [*(self.choice.labels or ()), self.choice.target, self.choice.decoder_text]
-        for name in wanted:
-            if name is not None and name not in self._columns:
-                raise LabelError(f"{self.name}: no column {name!r}; it has {listing(known)}")
+            raise DatasetError(f"{self.name}: {said}; it has {known}; use {use}")
+        self._check_named()
         if self._finder is not None and len(self._finder) < len(self.places):
             raise DatasetError(f"{self.name}: the first samples have no {self.choice.target!r}")
+
+    def _check_named(self) -> None:
+        for name in [*(self.choice.labels or ()), self.choice.target, self.choice.decoder_text]:
+            if name is not None and name not in self._columns:
+                known = listing(list(self._columns))
+                raise LabelError(f"{self.name}: no column {name!r}; it has {known}")
 
 
 def text_column(choice: Choice, record: Mapping[str, Any]) -> str | None:

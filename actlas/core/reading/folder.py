@@ -64,28 +64,26 @@ def _with_labels(found: Dataset, choice: Choice) -> Dataset:
 
 def _names(root: Path) -> tuple[list[str], int]:
     """Return relative paths of images and recordings, sorted, and the number of other files."""
-    names, others = [], 0
-    for folder, file in _files(root):
-        if kind_of(file):
-            names.append(f"{folder}/{file}" if folder else file)
+    every = list(_files(str(root), "", ()))
+    names = sorted(name for name in every if kind_of(name))
+    return names, len(every) - len(names)
+
+
+def _files(folder: str, relative: str, above: tuple[str, ...]) -> Iterator[str]:
+    """Yield the files below a folder that are not hidden; links are followed, but not in circles.
+
+    above: the real paths of the folders on the way here.
+    """
+    real = os.path.realpath(folder)
+    if real in above:
+        return
+    try:
+        with os.scandir(folder) as found:
+            entries = [entry for entry in found if not entry.name.startswith(".")]
+    except OSError as error:
+        raise unreadable(Path(folder), error) from error
+    for entry in entries:
+        if entry.is_dir():
+            yield from _files(entry.path, f"{relative}{entry.name}/", (*above, real))
         else:
-            others += 1
-    return sorted(names), others
-
-
-def _files(root: Path) -> Iterator[tuple[str, str]]:
-    def refuse(error: OSError) -> None:
-        raise unreadable(Path(error.filename), error)
-
-    seen = set()
-    for folder, below, files in os.walk(root, onerror=refuse, followlinks=True):
-        real = os.path.realpath(folder)
-        if real in seen:  # a link in a circle
-            below.clear()
-            continue
-        seen.add(real)
-        below[:] = [name for name in below if not name.startswith(".")]
-        relative = Path(folder).relative_to(root).as_posix()
-        for file in files:
-            if not file.startswith("."):
-                yield "" if relative == "." else relative, file
+            yield relative + entry.name

@@ -52,7 +52,7 @@ class MediaGatherer:
     def put(self, name: Any, place: int) -> str | None:
         """Take the next file; return what is wrong with it. Raises where kinds are mixed."""
         if fault := text_fault(name):
-            return f"the path {fault}"
+            return f"the path {name!r} {fault}"
         path = os.path.join(self._root, name)  # noqa: PTH118  # names come by the million
         kind = kind_of(name)
         if kind is None:
