@@ -372,6 +372,15 @@ def test_a_missing_decoder_is_named_with_its_extra(tmp_path, monkeypatch, name, 
     for skip_bad in (False, True):  # no reason to leave every file out
         with pytest.raises(DatasetError, match=rf"pip install 'actlas\[{extra}\]'"):
             read_dataset(tmp_path, skip_bad=skip_bad)
+    with pytest.raises(DatasetError, match=rf"pip install 'actlas\[{extra}\]'"):
+        media(tmp_path / name).load()
+
+
+def test_a_missing_decoder_is_named_for_hugging_face_data_sets_too(tmp_path, monkeypatch):
+    spec = saved(tmp_path, "audio", "Audio", [save_wave(tmp_path / "a.wav", [1])])
+    monkeypatch.setitem(sys.modules, "soundfile", None)
+    with pytest.raises(DatasetError, match=r"pip install 'actlas\[audio\]'"):
+        read_dataset(spec, skip_bad=True)
 
 
 def test_the_same_files_elsewhere_are_the_same_data_set(pets, tmp_path):

@@ -135,7 +135,7 @@ class Dataset:
             coder = Coder()
             for sample, value in enumerate(values):
                 coder.put(sample, value)
-            sets[label] = coder.label_set(label, len(texts))
+            sets[label] = coder.label_set(label)
         if target is not None:
             if len(target) != len(texts):
                 raise DatasetError(f"{name}: {len(texts)} texts but {len(target)} target words")

@@ -23,7 +23,7 @@ AT_ONCE = 4096
 class LabelItems(LazySequence[Item]):
     """(sample, start, end, value) of every label, held as arrays.
 
-    codes: (places,) int32 index into `names`, -1 where a place has no label.
+    codes: (places,) int32 index into `names`, -1 where a place has no label; may end early.
     sample: (places,) the sample of each place; None where place i is sample i.
     start, end: (places,) the characters of the word; None for labels per sample.
     """
@@ -97,14 +97,14 @@ class Coder:
             return len(self._packed) - 1
         return self._known.setdefault(value, len(self._known))
 
-    def codes(self, places: int) -> NDArray[Any]:
-        """Return the codes (places,), -1 where nothing was put."""
-        padded(self._codes, places, -1)
+    @property
+    def codes(self) -> NDArray[Any]:
+        """The code of each place up to the last that has one, -1 where nothing was put."""
         return as_array(self._codes)
 
-    def label_set(self, name: str, samples: int) -> "LabelSet":
+    def label_set(self, name: str) -> "LabelSet":
         """Return what was put as labels per sample."""
-        return LabelSet(name, "sample", LabelItems(self.codes(samples), self.names))
+        return LabelSet(name, "sample", LabelItems(self.codes, self.names))
 
     @property
     def names(self) -> Sequence[str]:

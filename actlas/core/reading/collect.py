@@ -161,7 +161,7 @@ class Collector:
             raise DatasetError(f"{self.name}: no text in it; a data set needs at least one sample")
         labels = self.choice.labels
         names = labels if labels is not None else [n for n, c in self._coders.items() if c]
-        sets = {n: (self._coders.get(n) or Coder()).label_set(n, count) for n in names}
+        sets = {n: (self._coders.get(n) or Coder()).label_set(n) for n in names}
         if self._finder is not None:
             sets |= self._finder.label_sets(sets)
         assert self.column is not None  # or there would be no sample

@@ -75,7 +75,7 @@ class _Words:
         sample, spans = as_array(self._sample), (as_array(self._start), as_array(self._end))
         sets = {}
         for name, coder in self._coders.items():
-            items = LabelItems(coder.codes(len(sample)), coder.names, sample, spans)
+            items = LabelItems(coder.codes, coder.names, sample, spans)
             if len(items):
                 sets[name] = LabelSet(name, "word", items)
         return sets

@@ -42,7 +42,7 @@ def read_folder(path: Path, choice: Choice) -> Dataset:
             f"{path} has {seen} readable image or recording in it; name a folder of such files, or "
             f"hf:{path} if a Hugging Face data set was saved there"
         )
-    labels = classes.label_set("class", len(gatherer))
+    labels = classes.label_set("class")
     found = gatherer.dataset(
         path.resolve().name,
         {"class": labels} if len(labels.items) else {},

@@ -34,9 +34,9 @@ class NameCoder:
         for label, value in ((self._names and self._names.read(name)) or {}).items():
             self._coders[label].put(place, value)
 
-    def label_sets(self, samples: int) -> dict[str, LabelSet]:
+    def label_sets(self) -> dict[str, LabelSet]:
         """Return the label sets found."""
-        return {name: coder.label_set(name, samples) for name, coder in self._coders.items()}
+        return {name: coder.label_set(name) for name, coder in self._coders.items()}
 
 
 @final
@@ -94,7 +94,7 @@ class MediaGatherer:
         assert self._kind is not None
         stamps = as_array(self._stamps).reshape(-1, 2)
         media = MediaFiles(self._root, self._names, self._kind, stamps)
-        sets = sets | self._coder.label_sets(len(self))
+        sets = sets | self._coder.label_sets()
         return Dataset(name, self._names, sets, None, skipped, self._kind, media, targets, notes)
 
 

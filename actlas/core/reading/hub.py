@@ -188,5 +188,5 @@ class HubGatherer:
         """Make the data set of the files taken; there is at least one."""
         rows = as_array(self._rows)
         media = HubMedia(self._data, self._column, self._kind, rows, self._names)
-        sets = sets | self._coder.label_sets(len(rows))
+        sets = sets | self._coder.label_sets()
         return Dataset(name, self._names, sets, None, skipped, self._kind, media, targets)
