@@ -124,6 +124,8 @@ def test_labels_are_read_off_names(tmp_path):
 def test_a_pattern_with_a_slash_is_held_against_the_path(pets):
     dataset = read_dataset(pets, name_labels="{a}/{b}", skip_bad=True)
     assert classes(dataset, "b") == {"cat/a.PNG": "a", "cat/b.bmp": "b", "dog/z.png": "z"}
+    names = classes(read_dataset(pets, name_labels="{x}"), "x")  # without one, against the name
+    assert names["dog/old/y.png"] == "y"
 
 
 @pytest.mark.parametrize("pattern", ["", "plain", "{a}_{a}", "{}"])

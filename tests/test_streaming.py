@@ -447,6 +447,7 @@ def test_an_unclosed_quote_is_refused_even_when_bad_lines_are_left_out(tmp_path)
         read_dataset(path, skip_bad=True)
 
 
-def test_conllu_has_no_columns_to_choose(made):
+@pytest.mark.parametrize("option", ["text", "media", "target", "decoder_text"])
+def test_conllu_has_no_columns_to_choose(made, option):
     with pytest.raises(DatasetError, match="no columns to choose from but --labels"):
-        read_dataset(made("conllu"), text="form")
+        read_dataset(made("conllu"), **{option: "form"})
