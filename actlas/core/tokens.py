@@ -89,6 +89,11 @@ def encode(
     side: "decoder" gives the decoder's input: the same tokens one place to the right, after
     the start token, so that row t has read everything before token t + 1.
     """
+    if dataset.media is not None:  # its texts are the names of files
+        raise InputError(
+            f"{dataset.name} holds {dataset.modality} files and the model reads texts; name a "
+            f"model for them"
+        )
     texts = [dataset.texts[i] for i in samples]
     batch = _tokenize(model.tokenizer, texts)
     long = [i for i, ids in enumerate(batch["input_ids"]) if len(ids) > max_length]
