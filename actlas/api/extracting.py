@@ -195,9 +195,7 @@ def _begin(database: Database, request: Request) -> tuple[Extraction, list[Activ
         list(network.sites),
         samples=len(request.texts),
         shards=request.shard and request.shard[1],
-        smaller=lambda session: smaller_extraction(
-            session, data, request.texts.prefix_digests, key
-        ),
+        smaller=lambda session: smaller_extraction(session, data, request.texts.prefix_digest, key),
     )
 
 

@@ -25,7 +25,6 @@ from ..core import (
     nearest,
 )
 from ..core import digest as digest_of
-from ..core.readers import READERS
 from ..storage import (
     Database,
     Extraction,
@@ -48,7 +47,7 @@ from ..storage import label_sets as stored_label_sets
 from .environment import versions
 from .matrices import Matrix, MatrixFile, open_matrices
 from .progress import Advance, bar
-from .rowtables import Described, describe_rows
+from .rowtables import Described, describe_rows, read_columns
 from .tops import Tops
 
 if TYPE_CHECKING:
@@ -167,10 +166,7 @@ def _dtype(arrays: Mapping[str, Matrix], wanted: str | None) -> tuple[str, tuple
 def _columns(file: MatrixFile, table: Path | None) -> dict[str, list[Any]]:
     if table is None:
         return file.columns
-    if table.suffix not in READERS or not table.is_file():
-        said = "no file" if not table.is_file() else "cannot tell how to read"
-        raise InputError(f"{said} {table}; a table of rows ends in .csv, .tsv, .jsonl or .parquet")
-    return READERS[table.suffix](table, False).columns
+    return read_columns(table)
 
 
 def _begin(
@@ -289,7 +285,7 @@ def _fill(
                 _write(database, place, window, packed, now - clock)
                 clock = now
                 tops.update(window, packed)
-        finish_shard(database, place, tops.packed())
+        finish_shard(database, place, tops.packed(samples))
 
 
 def _write(

@@ -1,7 +1,10 @@
 """A table that says what each row of a matrix is: provenance, texts and labels out of columns."""
 
-from collections.abc import Iterable, Mapping, Sequence
+import csv
+import json
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -18,11 +21,65 @@ from ..core import (
     count,
     nearest,
 )
-from ..core.datasets import text_fault
+from ..core.text import text_fault
 
 OTHER_NAMES = {"char_start": "start", "char_end": "end", "row": ""}
 COLUMNS = ("sample", "position", "token", "token_id", "start", "end", "special", "text")
 TRUE, FALSE = ("true", "1", "1.0"), ("false", "0", "0.0", "", "none", "nan")
+
+
+def read_columns(path: Path) -> dict[str, list[Any]]:
+    """Read a table of rows by column; InputError naming the line that cannot be parsed."""
+    if path.suffix not in TABLES or not path.is_file():
+        said = "cannot tell how to read" if path.is_file() else "no file"
+        raise InputError(f"{said} {path}; a table of rows ends in .csv, .tsv, .jsonl or .parquet")
+    try:
+        return TABLES[path.suffix](path)
+    except (ValueError, csv.Error, UnicodeDecodeError) as error:
+        raise InputError(f"{path} is no table that can be read: {error}") from error
+
+
+def _csv_columns(path: Path) -> dict[str, list[Any]]:
+    with path.open(encoding="utf-8-sig", newline="") as file:
+        reader = csv.reader(file, delimiter="\t" if path.suffix == ".tsv" else ",", strict=True)
+        header = next(reader, [])
+        rows = []
+        for row in reader:
+            if row and len(row) != len(header):
+                raise ValueError(
+                    f"line {reader.line_num} has {len(row)} fields where the header has "
+                    f"{len(header)}"
+                )
+            rows += [row] if row else []
+    return {name: [row[i] for row in rows] for i, name in enumerate(header)}
+
+
+def _jsonl_columns(path: Path) -> dict[str, list[Any]]:
+    records = []
+    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
+        try:
+            records += [json.loads(line)] if line.strip() else []
+        except ValueError as error:
+            raise ValueError(f"line {number}: {error}") from error
+    names = dict.fromkeys(name for record in records for name in record)
+    return {name: [record.get(name) for record in records] for name in names}
+
+
+def _parquet_columns(path: Path) -> dict[str, list[Any]]:
+    try:
+        import pyarrow.parquet
+    except ImportError as error:
+        raise InputError("reading Parquet needs pyarrow; pip install 'actlas[data]'") from error
+    columns: dict[str, list[Any]] = pyarrow.parquet.read_table(path).to_pydict()
+    return columns
+
+
+TABLES: dict[str, Callable[[Path], dict[str, list[Any]]]] = {
+    ".csv": _csv_columns,
+    ".tsv": _csv_columns,
+    ".jsonl": _jsonl_columns,
+    ".parquet": _parquet_columns,
+}
 
 
 @dataclass(frozen=True)

@@ -9,6 +9,7 @@ from .common import json_option, print_record, print_rows, store_option
 if TYPE_CHECKING:
     from ..api import Work
 
+READING = ("text", "media", "target", "name_labels", "split", "limit", "skip_bad")
 POOLINGS = ("token", "word", "mean", "first", "last")
 
 
@@ -51,11 +52,17 @@ def model_options(command: Any) -> Any:
     help="How numbers are stored.",
 )
 @click.option("--text", metavar="COLUMN", help="Column of the texts.")
+@click.option("--media", metavar="COLUMN", help="Column of image or audio files.")
 @click.option("--labels", metavar="A,B", help="Columns to take as label sets (default: all).")
 @click.option("--target", metavar="COLUMN", help="Column that names one word of each text.")
+@click.option(
+    "--name-labels", metavar="PATTERN", help="Labels in file names: '{digit}_{speaker}_{take}'."
+)
 @click.option("--split", default="train", show_default=True, help="Split of a hub data set.")
 @click.option("--limit", type=click.IntRange(1), help="Take only the first samples.")
-@click.option("--skip-bad", is_flag=True, help="Leave out unreadable lines and empty texts.")
+@click.option(
+    "--skip-bad", is_flag=True, help="Leave out unreadable records and files, and empty texts."
+)
 @click.option("--max-length", type=click.IntRange(1), help="Tokens after which a text is cut.")
 @click.option(
     "--long",
@@ -77,26 +84,26 @@ def model_options(command: Any) -> Any:
 @store_option
 @json_option
 def extract(
-    model: str, dataset: str, text: str | None, labels: str | None, target: str | None,
-    split: str, limit: int | None, skip_bad: bool, shard: str | None, plugin: tuple[str, ...],
-    store: str | None,
-    as_json: bool, **options: Any,
+    model: str, dataset: str, labels: str | None, shard: str | None, plugin: tuple[str, ...],
+    store: str | None, as_json: bool, **options: Any,
 ) -> None:  # fmt: skip
     """Extract activations of MODEL over DATASET into the store.
 
     MODEL is hf:NAME-OR-PATH[@REVISION] (hf: may be left out; #image or #text at its end chooses
     a tower), actlas:demo, torch:package.module:factory, or a scheme of a plugin. DATASET is a
-    file (.jsonl .csv .tsv .parquet .txt .conllu), hf:NAME[@CONFIG], or actlas:concepts.
+    file (.jsonl .csv .tsv .parquet .txt .conllu), a folder of images or recordings,
+    hf:NAME[@CONFIG], or actlas:concepts.
 
     What is there already is not computed again; a run that was killed goes on where it stopped.
     """
     from .. import api, core
 
     options["shard"] = parse_shard(shard)
-    texts = core.read_dataset(
-        dataset, text=text, labels=[n.strip() for n in labels.split(",")] if labels else None,
-        target=target, split=split, limit=limit, skip_bad=skip_bad,
-    )  # fmt: skip
+    reading = {name: options.pop(name) for name in READING}
+    names = [n.strip() for n in labels.split(",")] if labels else None
+    texts = core.read_dataset(dataset, labels=names, **reading)
+    for note in texts.notes:
+        click.echo(note, err=True)
     if texts.skipped:
         click.echo(f"left out {core.count(texts.skipped, 'unreadable or empty record')}", err=True)
     loading = {n: options.pop(n) for n in ("device", "compute_dtype", "trust_remote_code")}

@@ -1,7 +1,7 @@
 """Models in, activations out; what an analysis reads and returns. Imports nothing else of ours."""
 
 from .activations import Activations, ArraySource, Layers, Source
-from .datasets import Dataset, LabelSet, labels_for
+from .datasets import Dataset
 from .devices import pick_device
 from .errors import (
     ActlasError,
@@ -21,6 +21,7 @@ from .errors import (
 )
 from .extraction import STORAGE_DTYPES, Estimate, ExtractOptions, Extractor, Window, check_fit
 from .feeds import AudioFeed, Batch, Encoded, Feed, ImageFeed, TextFeed, TorchFeed
+from .label_sets import LabelSet, labels_for
 from .labels import Labels
 from .loading import SCHEMES, load_model, split_spec, unknown_scheme
 from .media import Media

@@ -18,7 +18,7 @@ from .base import (
     Feed,
     OnLong,
     batch_shape,
-    media_of,
+    loaded,
     stacked,
     unnamed,
 )
@@ -74,7 +74,8 @@ class AudioFeed(Feed):
         self, dataset: Dataset, sample: int, site: Site, max_length: int, on_long: OnLong
     ) -> Encoded:
         name = dataset.texts[sample]
-        wave = self._resampled(*media_of(dataset, sample).load())
+        recorded, rate = loaded(dataset, sample)
+        wave = self._resampled(recorded, rate)
         longest = self._samples_of(max_length, site)
         truncated = longest is not None and len(wave) > longest
         if truncated and on_long == "error":

@@ -10,7 +10,6 @@ from numpy.typing import NDArray
 
 from ..datasets import Dataset, Modality
 from ..errors import DatasetError
-from ..media import Media
 from ..rows import MISSING
 from ..sites import Site
 
@@ -152,11 +151,11 @@ class Feed(ABC):
             self.notes.append(said)
 
 
-def media_of(dataset: Dataset, sample: int) -> Media:
-    """Return the image or recording of a sample."""
+def loaded(dataset: Dataset, sample: int) -> Any:
+    """Decode the image or recording of a sample (see `Media.load`)."""
     if dataset.media is None:
         raise DatasetError(f"{dataset.name}: sample {sample} has no file; name a folder of files")
-    return dataset.media[sample]
+    return dataset.media[sample].load()
 
 
 def stacked(inputs: "Sequence[Mapping[str, NDArray[Any]]]") -> "dict[str, torch.Tensor]":

@@ -10,7 +10,7 @@ import numpy as np
 from ..datasets import Dataset, Modality
 from ..errors import DatasetError, InputError, ModelError
 from ..sites import Site
-from .base import Batch, Encoded, Feed, OnLong, batch_shape, media_of, unnamed
+from .base import Batch, Encoded, Feed, OnLong, batch_shape, loaded, unnamed
 
 if TYPE_CHECKING:
     import torch
@@ -56,7 +56,7 @@ class TorchFeed(Feed):
 
     def _encode(self, dataset: Dataset, sample: int, site: Site) -> Encoded:
         text = dataset.texts[sample]
-        value = text if self.modality == "text" else media_of(dataset, sample).load()
+        value = text if self.modality == "text" else loaded(dataset, sample)
         mask = self._mask(self._made([value])) if self._masked else None
         count = prod(site.frame) if mask is None else self._length(mask[0], text)
         least = MEDIA_TOKENS if self.modality != "text" else 1 + len(text) // 4

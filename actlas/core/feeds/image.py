@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from ..datasets import Dataset
 from ..errors import DatasetError, InputError, ModelError
 from ..sites import Frame, Site
-from .base import Batch, Encoded, Feed, OnLong, batch_shape, media_of, stacked, unnamed
+from .base import Batch, Encoded, Feed, OnLong, batch_shape, loaded, stacked, unnamed
 
 PIXELS_A_TOKEN = 256  # an image counts in a batch as if cut into patches of 16 × 16
 
@@ -46,7 +46,7 @@ class ImageFeed(Feed):
         count = len(columns["starts"])
         encoded = []
         for sample in samples:
-            inputs = self._process(media_of(dataset, sample).load())
+            inputs = self._process(loaded(dataset, sample))
             shape = self._pixels.shape
             if inputs[self._main].shape != shape:
                 raise DatasetError(
