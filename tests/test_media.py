@@ -13,9 +13,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from actlas.core import Dataset, DatasetError, InputError, LabelError, read_dataset
+from actlas.core import (
+    Dataset,
+    DatasetError,
+    InputError,
+    LabelError,
+    check_fit,
+    read_dataset,
+)
 from actlas.core.media import Media, kind_of
-from actlas.core.tokens import encode
 
 Image = pytest.importorskip("PIL.Image")
 soundfile = pytest.importorskip("soundfile")
@@ -102,8 +108,8 @@ def test_a_name_that_is_not_utf_8_is_refused(pets):
 
 
 def test_a_model_that_reads_texts_is_not_given_the_names_of_files(pets, tiny):
-    with pytest.raises(InputError, match="pets holds image files and the model reads texts"):
-        encode(tiny("bert"), read_dataset(pets), [0], max_length=8)
+    with pytest.raises(InputError, match="reads texts, and pets holds images"):
+        check_fit(tiny("bert"), read_dataset(pets), "token")
 
 
 def test_kinds_are_not_mixed(pets):

@@ -2,6 +2,7 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, final
 
@@ -23,6 +24,10 @@ class Source(ABC):
 
     shape: tuple[int, int]
     nonfinite: int = 0  # rows with NaN or infinity, as counted when they were stored
+
+    def opened(self) -> AbstractContextManager[Any]:
+        """Hold open what several reads share."""
+        return nullcontext()
 
     @abstractmethod
     def read(self, start: int, stop: int, out: NDArray[Any]) -> None:
@@ -149,6 +154,12 @@ class Activations:
         """Return rows as float32: one vector for an integer, a matrix otherwise."""
         if isinstance(rows, int | np.integer):
             return self[[int(rows)]][0]  # type: ignore[no-any-return]
+        if isinstance(rows, slice) and self.index is None:
+            start, stop, step = rows.indices(len(self))
+            if step == 1:
+                out = np.empty((max(stop - start, 0), self.width), np.float32)
+                self.source.read(start, max(stop, start), out)
+                return out
         picked = self._positions(rows)
         out = np.empty((len(picked), self.width), np.float32)
         self.source.gather(picked if self.index is None else self.index[picked], out)
@@ -230,6 +241,13 @@ class Layers:
             if acts.site == site:
                 return acts
         raise InputError(f"no site {site!r}; there is {', '.join(self.names)}")
+
+    def at(self, rows: int | slice | Sequence[int] | NDArray[Any]) -> dict[str, NDArray[Any]]:
+        """Return some rows of every site, by its name (see `Activations.__getitem__`)."""
+        if not self.sites:
+            return {}
+        with self.sites[0].source.opened():
+            return {acts.site: acts[rows] for acts in self.sites}
 
     @property
     def names(self) -> tuple[str, ...]:

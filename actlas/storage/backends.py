@@ -7,6 +7,8 @@ import time
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from itertools import groupby
+from operator import itemgetter
 from pathlib import Path
 from typing import Any, final
 
@@ -33,7 +35,12 @@ CLOCK = "SELECT EXTRACT(EPOCH FROM clock_timestamp())"
 
 
 class Backend(ABC):
-    """One kind of database."""
+    """One kind of database.
+
+    seek_bytes: how far apart parts of a payload may lie to be cheaper read with what is between.
+    """
+
+    seek_bytes = 1 << 20
 
     def __init__(self, url: URL):
         self.url = url
@@ -99,6 +106,8 @@ class Backend(ABC):
 class SQLite(Backend):
     """A file, opened with write-ahead log, one writer at a time, many readers."""
 
+    seek_bytes = 1 << 13
+
     @property
     def path(self) -> Path:
         """The database file."""
@@ -163,16 +172,9 @@ class SQLite(Backend):
     ) -> Iterator[bytes]:
         """See `Backend.blobs`."""
         driver: Any = connection.connection.driver_connection
-        for payload, start, stop in parts:
-            try:
-                with driver.blobopen("payloads", "data", payload, readonly=True) as blob:
-                    blob.seek(min(start, len(blob)))
-                    data = blob.read(stop - start)
-            except sqlite3.OperationalError as error:
-                if "no such rowid" not in str(error):
-                    raise
-                data = b""
-            yield data  # with nothing open: the reader may stop here
+        for payload, group in groupby(parts, key=itemgetter(0)):
+            # With nothing open where the reader may stop.
+            yield from _blob_parts(driver, payload, [(a, b) for _, a, b in group])
 
     def select(self, statement: str, limit: int | None) -> tuple[list[str], list[tuple[Any, ...]]]:
         """See `Backend.select`; the file is opened read-only, and nothing can be attached."""
@@ -198,6 +200,20 @@ class SQLite(Backend):
         """See `Backend.free_bytes`."""
         folder = self.path.resolve().parent
         return shutil.disk_usage(folder).free if folder.is_dir() else None
+
+
+def _blob_parts(driver: Any, payload: int, spans: list[tuple[int, int]]) -> list[bytes]:
+    try:
+        with driver.blobopen("payloads", "data", payload, readonly=True) as blob:
+            size, found = len(blob), []
+            for start, stop in spans:
+                blob.seek(min(start, size))
+                found.append(blob.read(stop - start))
+            return found
+    except sqlite3.OperationalError as error:
+        if "no such rowid" not in str(error):
+            raise
+        return [b""] * len(spans)
 
 
 @final

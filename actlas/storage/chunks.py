@@ -1,7 +1,8 @@
 """Chunks: consecutive rows of a site as bytes, and the matrix read back from them."""
 
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, final
 
 import numpy as np
@@ -34,6 +35,14 @@ def write_chunks(
     backend.insert(connection, "chunks", COLUMNS, described)
 
 
+@dataclass(frozen=True)
+class _Layout:
+    """The chunks of a matrix in row order, and the first row of each."""
+
+    chunks: Sequence[Any]
+    first: NDArray[np.int64]
+
+
 @final
 class ChunkSource(Source):
     """The matrix of one site in a store; every connection is opened for one read.
@@ -51,52 +60,53 @@ class ChunkSource(Source):
     ):
         self.database, self.activation_id, self.shape = database, activation_id, shape
         self.nonfinite, self.base = nonfinite, base
-        self._index: list[Any] | None = None
+        self._layout: _Layout | None = None
 
-    def _chunks(self, connection: Connection) -> list[Any]:
-        if self._index is None:
-            self._index = list(
-                connection.execute(
-                    sa.select(
-                        Chunk.id,
-                        (Chunk.first_row - self.base).label("first_row"),
-                        Chunk.rows,
-                        Chunk.dtype,
-                        Chunk.codec,
-                        Chunk.checksum,
-                        Chunk.data_id,
-                    )
-                    .where(
-                        Chunk.activation_id == self.activation_id,
-                        Chunk.first_row >= self.base,
-                        Chunk.first_row < self.base + max(self.shape[0], 1),
-                    )
-                    .order_by(Chunk.first_row)
-                )
-            )
-            self._first = np.array([c.first_row for c in self._index], np.int64)
-        return self._index
+    def opened(self) -> AbstractContextManager[Any]:
+        """See `Source.opened`: one transaction for many reads."""
+        return self.database.reading()
 
     @contextmanager
-    def _reading(self) -> Iterator[tuple[Connection, list[Any]]]:
-        with self.database.read() as session:
-            connection = session.connection()
-            chunks = self._chunks(connection)
-            covered = chunks[-1].first_row + chunks[-1].rows if chunks else 0
-            if covered != self.shape[0] or covered != sum(c.rows for c in chunks):
-                raise CorruptError(
-                    f"chunks hold {covered} of {self.shape[0]} rows; extract again into a new store"
-                )
-            yield connection, chunks
+    def _reading(self) -> Iterator[tuple[Connection, _Layout]]:
+        with self.database.reading() as connection:
+            if self._layout is None:
+                self._layout = self._load(connection)
+            yield connection, self._layout
+
+    def _load(self, connection: Connection) -> _Layout:
+        statement = (
+            sa.select(
+                Chunk.id,
+                (Chunk.first_row - self.base).label("first_row"),
+                Chunk.rows,
+                Chunk.dtype,
+                Chunk.codec,
+                Chunk.checksum,
+                Chunk.data_id,
+            )
+            .where(
+                Chunk.activation_id == self.activation_id,
+                Chunk.first_row >= self.base,
+                Chunk.first_row < self.base + max(self.shape[0], 1),
+            )
+            .order_by(Chunk.first_row)
+        )
+        chunks = list(connection.execute(statement))
+        covered = chunks[-1].first_row + chunks[-1].rows if chunks else 0
+        if covered != self.shape[0] or covered != sum(c.rows for c in chunks):
+            raise CorruptError(
+                f"chunks hold {covered} of {self.shape[0]} rows; extract again into a new store"
+            )
+        return _Layout(chunks, np.array([c.first_row for c in chunks], np.int64))
 
     def read(self, start: int, stop: int, out: NDArray[Any]) -> None:
         """See `Source.read`; whole chunks are checked against their checksum."""
         if stop <= start:
             return
-        with self._reading() as (connection, chunks):
-            low = int(np.searchsorted(self._first, start, "right")) - 1
-            high = int(np.searchsorted(self._first, stop, "left"))
-            wanted = chunks[low:high]
+        with self._reading() as (connection, layout):
+            low = int(layout.first.searchsorted(start, "right")) - 1
+            high = int(layout.first.searchsorted(stop, "left"))
+            wanted = layout.chunks[low:high]
             spans = [(max(start, c.first_row), min(stop, c.first_row + c.rows)) for c in wanted]
             parts = [self._part(c, a, b) for c, (a, b) in zip(wanted, spans, strict=True)]
             datas = self._bytes(connection, parts)
@@ -106,25 +116,53 @@ class ChunkSource(Source):
                 decode(data, chunk.codec, chunk.dtype, out[a - start : b - start])
 
     def gather(self, index: NDArray[np.int64], out: NDArray[Any]) -> None:
-        """See `Source.gather`; of each chunk the rows between the first and last are read."""
+        """See `Source.gather`; rows of a chunk that lie close together are read in one go."""
         if not len(index):
             return
         order = np.argsort(index, kind="stable")
-        ordered = index[order]
-        with self._reading() as (connection, chunks):
-            where = np.searchsorted(self._first, ordered, "right") - 1
-            cuts = np.flatnonzero(np.diff(where)) + 1
-            groups = np.split(np.arange(len(ordered)), cuts)
-            parts = []
-            for group in groups:
-                low, high = int(ordered[group[0]]), int(ordered[group[-1]]) + 1
-                parts.append(self._part(chunks[where[group[0]]], low, high))
-            datas = self._bytes(connection, parts)
-            for group, data in zip(groups, datas, strict=True):
-                chunk, low = chunks[where[group[0]]], int(ordered[group[0]])
-                rows = np.empty((int(ordered[group[-1]]) + 1 - low, self.shape[1]), out.dtype)
-                decode(data, chunk.codec, chunk.dtype, rows)
-                out[order[group]] = rows[ordered[group] - low]
+        rows = index[order]
+        with self._reading() as (connection, layout):
+            where = layout.first.searchsorted(rows, "right") - 1
+            far = self.database.backend.seek_bytes // (2 * self.shape[1]) + 1
+            breaks = (np.diff(where) > 0) | (np.diff(rows) > far)
+            edges = np.array([0, *(np.flatnonzero(breaks) + 1), len(rows)])
+            lows, highs = rows[edges[:-1]], rows[edges[1:] - 1] + 1
+            chunk_of = where[edges[:-1]]
+            parts = [
+                self._part(layout.chunks[c], low, high)
+                for c, low, high in zip(
+                    chunk_of.tolist(), lows.tolist(), highs.tolist(), strict=True
+                )
+            ]
+            datas = list(self._bytes(connection, parts))
+        # Place of every row in the runs that were read, laid end to end.
+        starts = np.cumsum(highs - lows) - (highs - lows)
+        run = np.repeat(np.arange(len(lows)), np.diff(edges))
+        place = starts[run] + rows - lows[run]
+        self._decode_runs(layout, chunk_of, highs - lows, datas, place, order, run, out)
+
+    def _decode_runs(
+        self,
+        layout: _Layout,
+        chunk_of: NDArray[np.int64],
+        lengths: NDArray[np.int64],
+        datas: list[bytes],
+        place: NDArray[np.int64],
+        order: NDArray[np.int64],
+        run: NDArray[np.int64],
+        out: NDArray[Any],
+    ) -> None:
+        """Decode rows; runs of chunks with one codec together, which are mostly all."""
+        kinds = [(layout.chunks[c].codec, layout.chunks[c].dtype) for c in chunk_of.tolist()]
+        first = np.cumsum(lengths) - lengths
+        for start, stop in _same(kinds):
+            codec, dtype = kinds[start]
+            size = row_bytes(codec, dtype, self.shape[1])
+            records = np.frombuffer(b"".join(datas[start:stop]), np.uint8).reshape(-1, size)
+            mine = slice(*run.searchsorted([start, stop]))
+            found = np.empty((mine.stop - mine.start, self.shape[1]), out.dtype)
+            decode(records[place[mine] - first[start]], codec, dtype, found)
+            out[order[mine]] = found
 
     def _bytes(self, connection: Connection, parts: list[tuple[int, int, int]]) -> Iterator[bytes]:
         found = self.database.backend.blobs(connection, parts)
@@ -146,3 +184,12 @@ class ChunkSource(Source):
                 f"chunk {chunk.id} (from row {chunk.first_row}, {chunk.rows} rows) does "
                 f"not match its checksum: the store is damaged; restore it or extract again"
             )
+
+
+def _same(kinds: Sequence[Any]) -> Iterator[tuple[int, int]]:
+    """Cut a sequence where its values change."""
+    start = 0
+    for i in range(1, len(kinds) + 1):
+        if i == len(kinds) or kinds[i] != kinds[start]:
+            yield start, i
+            start = i

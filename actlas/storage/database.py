@@ -1,5 +1,6 @@
 """The open store: sessions, and looking records up by what users call them."""
 
+import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -30,6 +31,7 @@ class Database:
     def __init__(self, backend: Backend):
         self.backend = backend
         self.engine = backend.engine()
+        self._local = threading.local()
 
     @classmethod
     def open(cls, url: str, *, create: bool = True) -> "Database":
@@ -85,6 +87,20 @@ class Database:
         """A session that sees one consistent state."""
         with translated(self.backend), self._begun(self.backend.read_options()) as session:
             yield session
+
+    @contextmanager
+    def reading(self) -> Iterator[sa.Connection]:
+        """A connection that reads one state; within another of the same thread, that one."""
+        current: sa.Connection | None = getattr(self._local, "connection", None)
+        if current is not None:
+            yield current
+            return
+        with self.read() as session:
+            self._local.connection = session.connection()
+            try:
+                yield self._local.connection
+            finally:
+                self._local.connection = None
 
     @contextmanager
     def write(self, lock: str | None = None) -> Iterator[Session]:
