@@ -37,10 +37,12 @@ def write_chunks(
 
 @dataclass(frozen=True)
 class _Layout:
-    """The chunks of a matrix in row order, and the first row of each."""
+    """The chunks of a matrix in row order: first rows, bytes a row, ids of their bytes."""
 
     chunks: Sequence[Any]
     first: NDArray[np.int64]
+    size: NDArray[np.int64]
+    data: NDArray[np.int64]
 
 
 @final
@@ -97,7 +99,9 @@ class ChunkSource(Source):
             raise CorruptError(
                 f"chunks hold {covered} of {self.shape[0]} rows; extract again into a new store"
             )
-        return _Layout(chunks, np.array([c.first_row for c in chunks], np.int64))
+        sizes = [row_bytes(c.codec, c.dtype, self.shape[1]) for c in chunks]
+        columns = ([c.first_row for c in chunks], sizes, [c.data_id for c in chunks])
+        return _Layout(chunks, *(np.array(column, np.int64) for column in columns))
 
     def read(self, start: int, stop: int, out: NDArray[Any]) -> None:
         """See `Source.read`; whole chunks are checked against their checksum."""
@@ -108,7 +112,12 @@ class ChunkSource(Source):
             high = int(layout.first.searchsorted(stop, "left"))
             wanted = layout.chunks[low:high]
             spans = [(max(start, c.first_row), min(stop, c.first_row + c.rows)) for c in wanted]
-            parts = [self._part(c, a, b) for c, (a, b) in zip(wanted, spans, strict=True)]
+            parts = [
+                (c.data_id, (a - c.first_row) * size, (b - c.first_row) * size)
+                for c, (a, b), size in zip(
+                    wanted, spans, layout.size[low:high].tolist(), strict=True
+                )
+            ]
             datas = self._bytes(connection, parts)
             for chunk, (a, b), data in zip(wanted, spans, datas, strict=True):
                 if b - a == chunk.rows:
@@ -128,12 +137,9 @@ class ChunkSource(Source):
             edges = np.array([0, *(np.flatnonzero(breaks) + 1), len(rows)])
             lows, highs = rows[edges[:-1]], rows[edges[1:] - 1] + 1
             chunk_of = where[edges[:-1]]
-            parts = [
-                self._part(layout.chunks[c], low, high)
-                for c, low, high in zip(
-                    chunk_of.tolist(), lows.tolist(), highs.tolist(), strict=True
-                )
-            ]
+            offset, size = layout.first[chunk_of], layout.size[chunk_of]
+            columns = (layout.data[chunk_of], (lows - offset) * size, (highs - offset) * size)
+            parts = list(zip(*(column.tolist() for column in columns), strict=True))
             datas = list(self._bytes(connection, parts))
         # Place of every row in the runs that were read, laid end to end.
         starts = np.cumsum(highs - lows) - (highs - lows)
@@ -173,10 +179,6 @@ class ChunkSource(Source):
                     f"extract again"
                 )
             yield data
-
-    def _part(self, chunk: Any, start: int, stop: int) -> tuple[int, int, int]:
-        size = row_bytes(chunk.codec, chunk.dtype, self.shape[1])
-        return chunk.data_id, (start - chunk.first_row) * size, (stop - chunk.first_row) * size
 
     def _verify(self, chunk: Any, data: bytes) -> None:
         if checksum(data) != chunk.checksum:

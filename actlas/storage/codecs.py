@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 CHUNK_BYTES = 12 * (PAGE_SIZE - 4) + (PAGE_SIZE - 12) * 32 // 255 - 64
 RAW, INT8 = "raw", "int8"
 ITEM_BYTES = {"float32": 4, "float16": 2, "bfloat16": 2, "int8": 1}
+ONE_THREAD = 1 << 15  # numbers that torch casts without its other threads
 INT8_ERROR = 0.01  # relative; transformers' rows lose 0.006–0.009 where no dimension is massive
 APART = (0, 1, 2, 4, 8, 16, 32)  # how many columns are tried to be kept apart
 
@@ -138,7 +139,11 @@ def widen(halves: NDArray[np.float16], out: NDArray[np.float32]) -> None:
     torch = sys.modules.get("torch")
     if torch is None:
         out[...] = halves
-    else:
-        with warnings.catch_warnings():  # the bytes are read-only, and only read
-            warnings.simplefilter("ignore", UserWarning)
-            torch.from_numpy(out).copy_(torch.from_numpy(halves))
+        return
+    # Few numbers are cast in pieces for which torch wakes no other thread.
+    step = ONE_THREAD // max(1, out.shape[1]) if out.size <= 1 << 18 else len(out)
+    with warnings.catch_warnings():  # the bytes are read-only, and only read
+        warnings.simplefilter("ignore", UserWarning)
+        given, taken = torch.from_numpy(halves), torch.from_numpy(out)
+    for start in range(0, len(out), max(1, step)):
+        taken[start : start + max(1, step)].copy_(given[start : start + max(1, step)])
