@@ -361,3 +361,27 @@ def test_a_branch_that_is_added_to_in_place_is_kept_as_it_was():
     alone = model.capture(model.feed.batch(ids), [mlp])[mlp.name].clone()
     together = model.capture(model.feed.batch(ids), [mlp, model.sites["layers.1"]])[mlp.name]
     assert torch.equal(together, alone)
+
+
+def test_a_norm_in_a_head_is_not_the_final_norm_but_one_above_the_blocks_is():
+    toy = Toy(lambda toy, x: toy.norm(toy.head(chain(toy, x)) * 0 + toy.last))
+    toy.head = nn.Sequential(nn.LayerNorm(6))
+    toy.norm = nn.LayerNorm(6)
+    toy.last = torch.zeros(1)
+    assert "final" not in loaded(toy).sites
+    toy = Toy(lambda toy, x: [toy.head(y := chain(toy, x)), toy.norm(y)][1])
+    toy.head, toy.norm = nn.Sequential(nn.LayerNorm(6)), nn.LayerNorm(6)
+    assert loaded(toy).sites["final"].path == "norm"
+
+
+def test_a_list_of_convolutions_before_the_blocks_is_not_the_stack():
+    class Stem(nn.ModuleList):
+        def forward(self, x):
+            for layer in self:
+                x = layer(x)
+            return x
+
+    toy = Toy(lambda toy, x: chain(toy, toy.stem(x.transpose(1, 2)).transpose(1, 2)))
+    toy.stem = Stem(nn.Conv1d(6, 6, 1) for _ in range(7))
+    paths = [site.path for site in loaded(toy).sites.values()]
+    assert paths == ["blocks.0", "blocks.0", "blocks.1", "blocks.2"]

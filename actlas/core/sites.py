@@ -99,16 +99,24 @@ def find_sites(
             blocks = max((s for s in stacks if s[0].path.startswith(side)), key=len, default=[])
             found |= _stack_sites(calls, blocks, branches, side)
     else:
-        found |= _stack_sites(calls, max(stacks, key=_standing, default=[]), branches, "")
+        found |= _stack_sites(calls, _best(module, stacks, shape), branches, "")
     settled = {name: settle(module, calls, site, shape) for name, site in found.items()}
     main = main_frame(settled.values(), shape)
     return {name: replace(site, stack=stack_of(site, main)) for name, site in settled.items()}
 
 
-def _standing(stack: list[Call]) -> tuple[bool, int]:
-    """Rank chains: the longest, but one of vectors (a head) only where there is no other."""
-    seen = stack[0].input
-    return (seen is not None and len(seen.shape) > 2, len(stack))
+def _best(module: "nn.Module", stacks: list[list[Call]], shape: tuple[int, int]) -> list[Call]:
+    """Return the longest chain, of tokens if there is one, before one of places or of vectors.
+
+    So neither a convolutional stem before the blocks nor a head after them passes for the stack.
+    """
+
+    def standing(stack: list[Call]) -> tuple[int, int]:
+        placed = place(stack[0].input, module.get_submodule(stack[0].path), shape)
+        layout = placed[0] if placed else "vector"
+        return ("vector", "channels_first", "channels_last", "tokens").index(layout), len(stack)
+
+    return max(stacks, key=standing, default=[])
 
 
 def settle(module: "nn.Module", calls: list[Call], site: Site, shape: tuple[int, int]) -> Site:
