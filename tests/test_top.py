@@ -269,7 +269,9 @@ def test_along_the_directions_of_a_run(filled, tmp_path):
     name, axes = "mean", run.result.arrays["mean"]
     values = matrix.astype(np.float64) @ np.atleast_2d(axes).T
     given_ = ["top", "--run", run.id, "--array", name, "--store", filled.url]
-    done = call(*given_, "--unit", 0, "-k", 9, "--json").json
+    done = call(*given_, "--unit", 0, "-k", 9, "--json")
+    assert done.status == 0, done.err
+    done = done.json
     assert [h["row"] for h in done["hits"]] == ranked(values[:, 0], 9)
     assert (done["source"], done["site"]) == ("scan", "y")
     low = filled.top("y", -1, directions=axes, end="low", threshold=0)

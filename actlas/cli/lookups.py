@@ -39,7 +39,7 @@ def print_found(found: "Found", by: Literal["unit", "query"], as_json: bool, emp
 
 
 @click.command()
-@click.option("--site", required=True, help="One site: a name, or a negative index (layers.-1).")
+@click.option("--site", help="One site: a name, or a negative index (default: the run's).")
 @click.option(
     "--unit",
     "units",
