@@ -91,6 +91,7 @@ def test_safetensors_and_its_table(extraction, exported):
     lines = path.with_name("a.rows.jsonl").read_text("utf-8").splitlines()
     records = [json.loads(line) for line in lines]
     names = {n for record in records for n in record}
+    assert "start" not in records[0]  # [CLS] is at no place in the text
     check_columns(extraction, {n: [r.get(n) for r in records] for n in names})
 
 
@@ -101,6 +102,7 @@ def test_parquet(extraction, exported):
     for site, matrix in wanted(extraction).items():
         np.testing.assert_array_equal(np.stack(table[site].to_numpy()), matrix)
     check_columns(extraction, table.drop_columns(SITES).to_pydict())
+    assert table["start"].null_count == 2 * len(TEXTS)  # tokens that are in no text
     assert json.loads(table.schema.metadata[b"actlas"]).keys() >= ABOUT
 
 

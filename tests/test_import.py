@@ -152,6 +152,12 @@ def test_table_of_rows(sqlite_store, tmp_path):
     assert chosen.id == done.id
 
 
+def test_a_token_may_be_the_empty_string(sqlite_store, tmp_path):
+    np.savez(tmp_path / "x.npz", **{"x": np.eye(3), "rows/sample": [0, 0, 1],
+             "rows/token": ["", "b", ""], "rows/position": [0, 1, -1]})  # fmt: skip
+    assert list(sqlite_store.import_matrix(tmp_path / "x.npz").rows.token) == ["", "b", None]
+
+
 def test_analyses_run_on_it(sqlite_store, tmp_path):
     classes = np.arange(120) % 3
     matrix = RNG.standard_normal((120, 6)) + 4 * np.eye(6)[classes]

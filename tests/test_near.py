@@ -99,6 +99,19 @@ def test_what_float32_cannot_tell_apart(metric):
     assert np.argsort(-in_float32, kind="stable")[:20].tolist() != want
 
 
+def test_numbers_too_small_for_float32_sums():
+    """Products of subnormal numbers are rounded to multiples of 2⁻¹⁴⁹."""
+    rng = np.random.default_rng(0)
+    matrix = (rng.integers(0, 9, (300, 3)) * 2.0**-149).astype(np.float32)
+    vector = np.array([1.0, 1.3, 0.2])
+    search = Search(vector[None], 10, "cosine")
+    for start in range(0, 300, 50):
+        search.update(matrix[start : start + 50], start)
+    scores = exact(matrix, vector, "cosine")
+    rows = [row for _, row in search.ranked()[0]]
+    np.testing.assert_allclose(scores[rows], scores[best(scores, 10)], rtol=1e-12)
+
+
 def test_most_rows_are_ruled_out_in_float32(monkeypatch):
     matrix = np.random.default_rng(0).standard_normal((4000, 64)).astype(np.float32)
     decided = []
@@ -149,7 +162,8 @@ def test_vectors(sqlite_store, tmp_path):
         sqlite_store.near([1.0, 2.0, 3.0, np.nan], "x")
 
 
-def test_other_samples_and_other_sites(sqlite_store, tmp_path):
+def test_other_samples_and_other_sites(sqlite_store, tmp_path, monkeypatch):
+    monkeypatch.setattr("actlas.api.neighbours.BLOCK_BYTES", 4 * 7 * 5)  # blocks of five rows
     matrix = np.random.default_rng(2).standard_normal((60, 4)).astype(np.float32)
     sample = np.arange(60) // 6
     noise = matrix + np.float32(0.01)

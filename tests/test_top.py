@@ -259,3 +259,27 @@ def test_command(filled, matrix):
     wrong = call("top", "--site", "x", "--unit", "a", "--store", url)
     assert wrong.status == 2
     assert "whole number" in wrong.err
+
+
+def test_along_the_directions_of_a_run(filled, tmp_path):
+    matrix = np.random.default_rng(3).standard_normal((300, 5)).astype(np.float32)
+    np.save(tmp_path / "y.npy", matrix)
+    filled.import_matrix(tmp_path / "y.npy")
+    run = filled.run("spectrum", sites="y")[0]
+    name, axes = "mean", run.result.arrays["mean"]
+    values = matrix.astype(np.float64) @ np.atleast_2d(axes).T
+    given_ = ["top", "--run", run.id, "--array", name, "--store", filled.url]
+    done = call(*given_, "--unit", 0, "-k", 9, "--json")
+    assert done.status == 0, done.err
+    done = done.json
+    assert [h["row"] for h in done["hits"]] == ranked(values[:, 0], 9)
+    assert (done["source"], done["site"]) == ("scan", "y")
+    low = filled.top("y", -1, directions=axes, end="low", threshold=0)
+    assert rows_of(low) == ranked(values[:, -1], None, low=True, threshold=0)
+    assert "has no unit 99" in fails(*given_, "--unit", 99)
+    assert "has no array" in fails(*given_[:4], "foo", "--unit", 0, "--store", filled.url)
+    assert "a direction has 5 numbers and a row of x 6" in fails(
+        *given_, "--unit", 0, "--site", "x", "--extraction", 1
+    )
+    assert "go together" in fails("top", "--run", run.id, "--unit", 0, "--store", filled.url)
+    assert "name one with --site" in fails("top", "--unit", 0, "--store", filled.url)

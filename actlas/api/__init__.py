@@ -9,6 +9,7 @@ from .extracting import Work
 from .handles import StoredExtraction, StoredRun
 from .loading import load_model
 from .lookups import Found, Hit, hit_records
+from .projected import top_of
 from .records import consequence, listed, remove, shown
 from .report import write_report
 from .store import DEFAULT_STORE, Store, extract, get, open, run, store_url, upgrade
@@ -45,6 +46,7 @@ __all__ = [
     "shown",
     "store_url",
     "tables_of",
+    "top_of",
     "upgrade",
     "write_report",
 ]

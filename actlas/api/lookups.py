@@ -103,6 +103,7 @@ def top(
     extraction: int | str | None = None,
     end: Literal["high", "low"] = "high",
     threshold: float | None = None,
+    directions: NDArray[Any] | None = None,
 ) -> Found:
     """Find the rows with the highest or lowest values of units; see `Store.top`."""
     if end not in ("high", "low"):
@@ -115,13 +116,17 @@ def top(
     k = TOP if k is None and threshold is None else k
     with looking_up(database) as lookup:
         place = find_site(database, lookup, extraction, site)
-        units = _units(unit, place)
+        if directions is not None:
+            _check_width(directions, place)
+            units = _units(unit, len(directions), "the array")
+            scanned = _scan(opened(database, place), directions[units], k, threshold, low)
+            return _found(lookup, place, units, scanned, "scan")
+        units = _units(unit, place.width, place.site)
         indexed = lookup.extremes(place, units, low)
         ranked = None if indexed is None else _from_index(indexed, k, threshold, low)
         if ranked is not None:
             return _found(lookup, place, units, ranked, "index")
-        acts = opened(database, place)
-        scanned = _scan(acts, units, k, threshold, low)
+        scanned = _scan(opened(database, place), units, k, threshold, low)
         return _found(lookup, place, units, scanned, "scan")
 
 
@@ -150,16 +155,24 @@ def opened(database: Database, place: SitePlace) -> Activations:
     return read_activations(database, record, place.site)[0]
 
 
-def _units(unit: int | Sequence[int], place: SitePlace) -> list[int]:
+def _units(unit: int | Sequence[int], known: int, owner: str) -> list[int]:
     chosen = [unit] if isinstance(unit, int | np.integer) else list(unit)
     if not chosen:
         raise InputError("no unit; name one or more")
     for number in chosen:
-        if not -place.width <= number < place.width:
+        if not -known <= number < known:
             raise InputError(
-                f"{place.site} has no unit {number}; it has 0…{place.width - 1}, and −1 is the last"
+                f"{owner} has no unit {number}; it has 0…{known - 1}, and −1 is the last"
             )
-    return [int(number) % place.width for number in chosen]
+    return [int(number) % known for number in chosen]
+
+
+def _check_width(directions: NDArray[Any], place: SitePlace) -> None:
+    if directions.shape[1] != place.width:
+        raise InputError(
+            f"a direction has {directions.shape[1]} numbers and a row of {place.site} "
+            f"{place.width}; name an array of a run on that site"
+        )
 
 
 def _from_index(
@@ -176,7 +189,9 @@ def _from_index(
     return ranked
 
 
-def _passing(values: NDArray[np.float32], threshold: float | None, low: bool) -> NDArray[np.bool_]:
+def _passing(
+    values: NDArray[np.floating[Any]], threshold: float | None, low: bool
+) -> NDArray[np.bool_]:
     """Mask of the values that reach a threshold; NaN and the last infinity reach none."""
     if threshold is None:
         return np.asarray(values < np.inf if low else values > -np.inf)
@@ -187,14 +202,23 @@ def _passing(values: NDArray[np.float32], threshold: float | None, low: bool) ->
 
 
 def _scan(
-    acts: Activations, units: Sequence[int], k: int | None, threshold: float | None, low: bool
+    acts: Activations,
+    units: Sequence[int] | NDArray[Any],
+    k: int | None,
+    threshold: float | None,
+    low: bool,
 ) -> list[NDArray[np.void]]:
-    """Read every row in blocks and keep what is asked for."""
+    """Read every row in blocks and keep what is asked for: of units, or along directions."""
     best = [Best(k, threshold, low) for _ in units]
     start = 0
     for chunk in acts:
-        for one, unit in zip(best, units, strict=True):
-            one.update(chunk[:, unit], start)
+        if isinstance(units, np.ndarray):
+            with np.errstate(all="ignore"):
+                values = chunk.astype(np.float64) @ units.T
+        else:
+            values = chunk[:, units]
+        for place, one in enumerate(best):
+            one.update(values[:, place], start)
         start += len(chunk)
     return [one.ranked() for one in best]
 
@@ -207,9 +231,9 @@ class Best:
         self.k, self.threshold, self.low = k, threshold, low
         self._parts = [outermost(np.empty(0, np.float32), np.empty(0, np.int64), low)]
 
-    def update(self, values: NDArray[np.float32], first_row: int) -> None:
+    def update(self, values: NDArray[np.floating[Any]], first_row: int) -> None:
         """Look at the values of some rows."""
-        values = values + np.float32(0.0)  # −0.0 becomes 0.0, its equal
+        values = values + values.dtype.type(0.0)  # −0.0 becomes 0.0, its equal
         keep = _passing(values, self.threshold, self.low)
         if self.k is not None and len(self._parts[0]) >= self.k:
             last = self._parts[0]["value"][-1]  # an equal value of a later row comes after

@@ -235,5 +235,5 @@ class Search:
 def _norms(matrix: NDArray[Any]) -> NDArray[np.float64]:
     """Euclidean norms of the rows in float64; not finite where a number is not."""
     with np.errstate(invalid="ignore"):
-        squares = np.einsum("ij,ij->i", matrix, matrix, dtype=np.float64, casting="safe")
-        return np.sqrt(squares)  # type: ignore[no-any-return]
+        wide = matrix.astype(np.float64, copy=False)
+        return np.sqrt(np.einsum("ij,ij->i", wide, wide))  # type: ignore[no-any-return]

@@ -173,6 +173,7 @@ class Store:
         extraction: "int | str | StoredExtraction | None" = None,
         end: Literal["high", "low"] = "high",
         threshold: float | None = None,
+        directions: Any = None,
     ) -> lookups.Found:
         """Find the rows with the highest (or lowest) values of one unit or several.
 
@@ -182,6 +183,8 @@ class Store:
 
         k: how many rows a unit (default 20; with a threshold, all that reach it).
         threshold: only values of at least (with end="low": at most) this.
+        directions: an array (directions, width): a row's value is its dot product with
+            direction `unit`, in float64; always a scan.
 
         NaN is passed over, and so is −∞ among the highest and +∞ among the lowest. Raises
         InputError for a unit that is not there or a site that is not complete, SiteError for
@@ -190,6 +193,7 @@ class Store:
         return lookups.top(
             self.database, site, unit, k, extraction=_number(extraction), end=end,
             threshold=threshold,
+            directions=None if directions is None else np.atleast_2d(np.asarray(directions)),
         )  # fmt: skip
 
     def near(

@@ -39,7 +39,7 @@ def print_found(found: "Found", by: Literal["unit", "query"], as_json: bool, emp
 
 
 @click.command()
-@click.option("--site", required=True, help="One site: a name, or a negative index (layers.-1).")
+@click.option("--site", help="One site: a name, or a negative index (default: the run's).")
 @click.option(
     "--unit",
     "units",
@@ -53,24 +53,28 @@ def print_found(found: "Found", by: Literal["unit", "query"], as_json: bool, emp
 @click.option("--low", is_flag=True, help="The lowest values instead of the highest.")
 @click.option("--threshold", type=float, metavar="X",
               help="Only values of at least X (with --low: at most X).")  # fmt: skip
-@click.option("--extraction", metavar="ID", help="Extraction (default: the newest).")
+@click.option("--run", "run_", metavar="ID", help="With --array: values along its directions.")
+@click.option("--array", metavar="NAME", help="Array of the run, one direction a unit.")
+@click.option("--extraction", metavar="ID",
+              help="Extraction (default: the run's, else the newest).")  # fmt: skip
 @store_option
 @json_option
 def top(
-    site: str, units: list[int], k: int | None, low: bool, threshold: float | None,
-    extraction: str | None, store: str | None, as_json: bool,
+    site: str | None, units: list[int], k: int | None, low: bool, threshold: float | None,
+    run_: str | None, array: str | None, extraction: str | None, store: str | None, as_json: bool,
 ) -> None:  # fmt: skip
     """Show the tokens with the highest (or lowest) values of a unit, in their texts.
 
     The answer is exact. It comes from an index without reading the matrix where the index
-    reaches that far (64 rows at each end), else from a scan.
+    reaches that far (64 rows at each end), else from a scan. With --run and --array the values
+    are those of the rows along a direction that an analysis has found, by a scan.
     """
     from .. import api
 
     with api.open(store, create=False) as opened:
-        found = opened.top(
-            site, units, k, extraction=extraction, end="low" if low else "high",
-            threshold=threshold,
+        found = api.top_of(
+            opened, site, units, k, run=run_, array=array, extraction=extraction,
+            end="low" if low else "high", threshold=threshold,
         )  # fmt: skip
         print_found(found, "unit", as_json, "no value reaches the threshold")
 

@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import final
+from typing import Any, final
 
 import numpy as np
 import sqlalchemy as sa
@@ -175,12 +175,11 @@ def _merged(parts: Sequence[tuple[int, int, NDArray[np.void]]], low: bool) -> Ex
     return Extremes(merged, exact, False)
 
 
-RANKED = np.dtype([("value", "<f4"), ("row", "<i8")])
-
-
-def outermost(values: NDArray[np.float32], rows: NDArray[np.int64], low: bool) -> NDArray[np.void]:
+def outermost(
+    values: NDArray[np.floating[Any]], rows: NDArray[np.int64], low: bool
+) -> NDArray[np.void]:
     """Order values from the highest (or lowest) on, equal ones by row number."""
     order = np.lexsort((rows, values if low else -values))
-    found = np.empty(len(order), RANKED)
+    found = np.empty(len(order), [("value", values.dtype), ("row", np.int64)])
     found["value"], found["row"] = values[order], rows[order]
     return found
