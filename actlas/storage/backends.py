@@ -81,6 +81,10 @@ class Backend(ABC):
     def lock(self, connection: Connection, name: str) -> None:
         """Wait for whoever writes under the same name; held to the end of the transaction."""
 
+    def faults(self, connection: Connection) -> Iterator[str]:
+        """Yield what the database itself finds damaged."""
+        yield from ()
+
     def free_bytes(self) -> int | None:
         """Free space where the data goes, if it can be known."""
         return None
@@ -192,6 +196,12 @@ class SQLite(Backend):
             ) from error
         finally:
             connection.close()
+
+    def faults(self, connection: Connection) -> Iterator[str]:
+        """See `Backend.faults`."""
+        for (said,) in connection.exec_driver_sql("PRAGMA integrity_check"):
+            if said != "ok":
+                yield f"SQLite: {' '.join(said.split())}"
 
     def free_bytes(self) -> int | None:
         """See `Backend.free_bytes`."""
