@@ -6,6 +6,7 @@ from .doctor import doctor
 from .environment import seed_everything
 from .extracting import Work
 from .handles import StoredExtraction, StoredRun
+from .maintenance import clean_store, copy_store, fault_record, verify_store
 from .records import consequence, listed, remove, shown
 from .report import write_report
 from .store import DEFAULT_STORE, Store, extract, get, open, run, store_url, upgrade
@@ -18,10 +19,13 @@ __all__ = [
     "StoredExtraction",
     "StoredRun",
     "Work",
+    "clean_store",
     "consequence",
+    "copy_store",
     "described",
     "doctor",
     "extract",
+    "fault_record",
     "find",
     "get",
     "headlines",
@@ -37,5 +41,6 @@ __all__ = [
     "store_url",
     "tables_of",
     "upgrade",
+    "verify_store",
     "write_report",
 ]

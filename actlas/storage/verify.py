@@ -145,7 +145,10 @@ class _Plan:
 
     def coverage(self) -> Iterator[Fault]:
         """Yield gaps and overlaps of the chunks, and counts that disagree."""
-        where: dict[str, Any] = {"extraction": self.activation.extraction_id, "site": self.activation.site}
+        where: dict[str, Any] = {
+            "extraction": self.activation.extraction_id,
+            "site": self.activation.site,
+        }
         yield from (Fault(what, **where) for what in self.described)
         if self.spans is None:
             return

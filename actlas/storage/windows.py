@@ -232,7 +232,7 @@ def _write_tops(
 ) -> None:
     connection = session.connection()
     ids = database.backend.reserve(connection, "payloads", len(tops))
-    datas = [data.view(np.uint8).data.cast("B") for _, _, data in tops.values()]
+    datas = [data.tobytes() for _, _, data in tops.values()]
     database.backend.insert(
         connection, "payloads", ("id", "data"), zip(ids, datas, strict=True)
     )
