@@ -15,7 +15,15 @@ from hypothesis.stateful import (
 )
 
 from actlas.core import InputError
-from actlas.storage import Database, Extraction, activation_records, claim, owner_name, shards_of
+from actlas.storage import (
+    Database,
+    Extraction,
+    activation_records,
+    claim,
+    owner_name,
+    read_activations,
+    shards_of,
+)
 from actlas.testing import handmade
 from actlas.testing.tampering import (
     Interrupted,
@@ -77,8 +85,8 @@ class StoreMachine(RuleBasedStateMachine):
         """Ask for an extraction: a new one, or sites of one that is there, or a grown one."""
         try:
             made = handmade.begin(self.database, samples, sites, dtype=dtype, shards=shards)
-        except InputError as error:
-            assert "cut into" in str(error)
+        except InputError:  # it is cut into another number of shards, and begun
+            assert shards is not None
             return
         _, known = self.wanted.get(made.id, (samples, {}))
         self.wanted[made.id] = (samples, known | sites)
@@ -151,10 +159,9 @@ class StoreMachine(RuleBasedStateMachine):
             complete = {a.site: a.width for a in sites if a.complete}
             if complete:
                 check_matrices(self.database, extraction, complete, samples)
-            for a in sites:
-                if not a.complete:
-                    with refused(InputError):
-                        check_matrices(self.database, extraction, {a.site: a.width}, samples)
+            for site in (a.site for a in sites if not a.complete):
+                with refused(InputError):
+                    read_activations(self.database, extraction, site)
 
     @invariant()
     def verify_finds_nothing(self) -> None:
@@ -172,9 +179,9 @@ def run(url: str, examples: int, steps: int) -> None:
 
 
 def test_any_order_on_sqlite(tmp_path: Path) -> None:
-    run(f"sqlite:///{tmp_path}/store.db", examples=6, steps=18)
+    run(f"sqlite:///{tmp_path}/store.db", examples=4, steps=12)
 
 
 @pytest.mark.parametrize("store_url", ["postgresql"], indirect=True)
 def test_any_order_on_postgresql(store_url: str) -> None:
-    run(store_url, examples=2, steps=12)
+    run(store_url, examples=1, steps=12)

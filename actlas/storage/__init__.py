@@ -7,6 +7,7 @@ from .activations import (
     read_activations,
     read_rows,
 )
+from .backends import Backend
 from .cleaning import Removal, clean
 from .codecs import Packed, decode
 from .copying import copy
@@ -33,6 +34,7 @@ __all__ = [
     "HEAD",
     "NOUNS",
     "Activation",
+    "Backend",
     "Copied",
     "Database",
     "Dataset",

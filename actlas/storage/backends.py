@@ -7,6 +7,7 @@ import time
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Any, final
 
@@ -36,6 +37,11 @@ class Backend(ABC):
 
     def __init__(self, url: URL):
         self.url = url
+
+    @classmethod
+    def of(cls, url: URL) -> "Backend":
+        """Make the backend of a URL; StoreError for what is wrong with it or not installed."""
+        return cls(url)
 
     @property
     def name(self) -> str:
@@ -101,6 +107,13 @@ class Backend(ABC):
 @final
 class SQLite(Backend):
     """A file, opened with write-ahead log, one writer at a time, many readers."""
+
+    @classmethod
+    def of(cls, url: URL) -> "SQLite":
+        """See `Backend.of`."""
+        if not url.database or url.database == ":memory:":
+            raise StoreError("a SQLite store is a file; use sqlite:///FILE")
+        return cls(url)
 
     @property
     def path(self) -> Path:
@@ -213,6 +226,15 @@ class SQLite(Backend):
 class PostgreSQL(Backend):
     """A server that many write to: binary COPY in, binary cursors out."""
 
+    @classmethod
+    def of(cls, url: URL) -> "PostgreSQL":
+        """See `Backend.of`."""
+        try:
+            import psycopg  # noqa: F401
+        except ImportError as error:
+            raise StoreError("PostgreSQL needs psycopg; pip install 'actlas[postgres]'") from error
+        return cls(url.set(drivername="postgresql+psycopg"))
+
     def exists(self) -> bool:
         """See `Backend.exists`: a database that answers."""
         return True
@@ -306,27 +328,38 @@ def _column_types(connection: Connection, table: str) -> dict[str, str]:
     return {str(name): str(kind) for name, kind in connection.execute(query, {"table": table})}
 
 
+BACKENDS: dict[str, type[Backend]] = {"sqlite": SQLite, "postgresql": PostgreSQL}
+ENTRY_POINTS = "actlas.backends"
+
+
 def backend_for(url: str) -> Backend:
-    """Return the backend of a store URL; StoreError names the extra of a missing driver."""
+    """Return the backend of a store URL by the name that it begins with.
+
+    Others are found by entry points of the group `actlas.backends`: that name, and a subclass
+    of `Backend`. Raises StoreError for an unknown name, a backend that cannot be imported, and
+    a driver that is missing.
+    """
     try:
         parsed = make_url(url)
     except sa.exc.ArgumentError as error:
         raise StoreError(
             f"{url!r} is no store URL; use sqlite:///FILE or postgresql+psycopg://USER@HOST/DB"
         ) from error
-    kind = parsed.get_backend_name()
-    if kind == "sqlite":
-        if not parsed.database or parsed.database == ":memory:":
-            raise StoreError("a SQLite store is a file; use sqlite:///FILE")
-        return SQLite(parsed)
-    if kind == "postgresql":
+    name = parsed.get_backend_name()
+    return (BACKENDS.get(name) or _plugged(name)).of(parsed)
+
+
+def _plugged(name: str) -> type[Backend]:
+    for point in entry_points(group=ENTRY_POINTS, name=name):
         try:
-            import psycopg  # noqa: F401
-        except ImportError as error:
-            raise StoreError("PostgreSQL needs psycopg; pip install 'actlas[postgres]'") from error
-        return PostgreSQL(parsed.set(drivername="postgresql+psycopg"))
+            found: type[Backend] = point.load()
+        except Exception as error:
+            raise StoreError(
+                f"the store backend {name!r} ({point.value}) cannot be imported: {error}"
+            ) from error
+        return found
     raise StoreError(
-        f"no store on {kind!r}; use sqlite:///FILE or postgresql+psycopg://USER@HOST/DB"
+        f"no store on {name!r}; use sqlite:///FILE or postgresql+psycopg://USER@HOST/DB"
     )
 
 

@@ -85,7 +85,7 @@ def _dataset_faults(database: Database, ident: int) -> Iterator[Fault]:
             labels = _labels(session, found)
             if labels.digest() != found.digest:
                 faults.append(Fault(f"{named}: label set {found.name} does not match its digest"))
-            elif found.level == "word":
+            if found.level == "word":
                 word_sets.append(labels)
         said = _texts_fault(session, dataset, word_sets)
     if said is not None:

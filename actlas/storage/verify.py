@@ -13,7 +13,7 @@ from sqlalchemy.orm import Session
 from ..core import TopKeeper, UnavailableError, count
 from ..core.tops import ENTRY
 from .checks import database_faults, dataset_faults, reference_faults, result_faults
-from .codecs import checksum, decode, row_bytes
+from .codecs import INT8, RAW, checksum, decode, row_bytes
 from .database import Database
 from .faults import Fault, guarded, placed
 from .shards import PROVISIONAL
@@ -264,6 +264,7 @@ def _payload_faults(database: Database, plan: _Plan, advance: Advance) -> Iterat
         _Ranking(t, t.shard * PROVISIONAL if t.first_row is None else t.first_row)
         for t in plan.tops
     ]
+    nonfinite: int | None = 0
     for chunk in plan.chunks:
         rows = _chunk_rows(database, chunk, activation.width)
         advance(1, chunk.rows)
@@ -272,6 +273,13 @@ def _payload_faults(database: Database, plan: _Plan, advance: Advance) -> Iterat
         for ranking in rankings:
             found = None if isinstance(rows, str) else rows
             ranking.update(chunk.first_row, chunk.rows, found)
+        if isinstance(rows, str) or chunk.codec != RAW:
+            nonfinite = None
+        elif nonfinite is not None:
+            nonfinite += int((~np.isfinite(rows).all(axis=1)).sum())
+    if nonfinite not in (None, activation.nonfinite):
+        said = f"{activation.nonfinite} rows are marked to hold NaN or infinity, not {nonfinite}"
+        yield Fault(said, **where)
     for ranking in rankings:
         what = _ranking_fault(database, activation.width, ranking)
         if what is not None:
@@ -297,7 +305,10 @@ def _chunk_rows(database: Database, chunk: Any, width: int) -> NDArray[np.float3
     """Return the rows of a chunk, or what is wrong with it."""
     try:
         size = chunk.rows * row_bytes(chunk.codec, chunk.dtype, width)
+        known = chunk.codec.partition("+")[0] in (RAW, INT8)
     except (KeyError, ValueError):
+        known = False
+    if not known:
         return f"codec {chunk.codec!r} and dtype {chunk.dtype!r} are unknown"
     data = _read(database, chunk.data_id, size)
     if isinstance(data, str):

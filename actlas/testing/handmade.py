@@ -19,6 +19,7 @@ from ..storage import (
     claim,
     extraction_key,
     finish_shard,
+    held,
     missing_parts,
     options_json,
     owner_name,
@@ -154,6 +155,6 @@ def extract(
     extraction, owner = begin(database, samples, sites, dtype=dtype, shards=shards), owner_name()
     for shard in shards_of(database, extraction.id):
         claim(database, extraction.id, shard.shard, owner)
-        while not write_shard(database, extraction, shard, owner, sites):
-            pass
+        with held(database, extraction.id, shard.shard, owner):
+            write_shard(database, extraction, shard, owner, sites)
     return database.find(Extraction, extraction.id)

@@ -83,10 +83,10 @@ def put_payloads(database: Database, datas: Sequence[bytes]) -> list[int]:
 
 
 class _Failing:
-    """A backend that is interrupted after it has written to one table."""
+    """A backend that is interrupted when it has written to one table so many times."""
 
-    def __init__(self, backend: Any, table: str):
-        self._backend, self._table = backend, table
+    def __init__(self, backend: Any, table: str, times: int):
+        self._backend, self._table, self._left = backend, table, times
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._backend, name)
@@ -94,15 +94,16 @@ class _Failing:
     def insert(self, connection: Any, table: str, columns: Any, rows: Any) -> None:
         """Write, then fail."""
         self._backend.insert(connection, table, columns, rows)
-        if table == self._table:
+        self._left -= table == self._table
+        if table == self._table and self._left <= 0:
             raise Interrupted(table)
 
 
 @contextmanager
-def failing(database: Database, table: str) -> Iterator[None]:
-    """Interrupt every transaction that writes to a table."""
+def failing(database: Database, table: str, after: int = 1) -> Iterator[None]:
+    """Interrupt every transaction that writes to a table, from the so many-th on."""
     backend = database.backend
-    database.backend = _Failing(backend, table)  # type: ignore[assignment]
+    database.backend = _Failing(backend, table, after)  # type: ignore[assignment]
     try:
         yield
     finally:
