@@ -88,6 +88,9 @@ def test_payloads_too_long_too_short_and_lost(store_url: str) -> None:
         ("UPDATE chunks SET checksum = '0000000000000000' WHERE first_row = 0", "checksum"),
         ("DELETE FROM rows WHERE row = 3", "provenance of"),
         ("UPDATE rows SET sample = 99 WHERE row = 3", "of samples 1 to 99"),
+        ("UPDATE rows SET token = 'x' WHERE row = 3", "does not match its checksum"),
+        ("UPDATE rows SET special = 1 WHERE row = 3", "does not match its checksum"),
+        ("UPDATE rows SET char_end = NULL WHERE row = 3", "does not match its checksum"),
         ("UPDATE rows SET row = 999 WHERE row = 3", "provenance of"),
         ("UPDATE extractions SET rows = rows + 1", "its shards have"),
         ("UPDATE extractions SET shards = 7", "not 7"),
@@ -201,7 +204,9 @@ class TestBytesOfTheFile:
                 found += [*range(start, start + 8), *range(start + content, start + PAGE)]
         return found
 
-    @pytest.mark.parametrize("table", ["payloads", "chunks", "parts", "samples", "top_indexes"])
+    @pytest.mark.parametrize(
+        "table", ["payloads", "chunks", "parts", "samples", "rows", "top_indexes"]
+    )
     def test_in_records(self, whole: tuple[Path, bytes], table: str) -> None:
         path, data = whole
         places = self.places(path, data, lambda name: name == table)

@@ -29,6 +29,7 @@ MMAP_BYTES = 1 << 40
 TRANSIENT = (
     "is locked", "connection", "server closed", "starting up", "shutting down", "the database system",
 )  # fmt: skip
+DAMAGED = "the file is damaged; restore it from a backup"
 CLOCK = "SELECT EXTRACT(EPOCH FROM clock_timestamp())"
 
 
@@ -394,6 +395,8 @@ def translated(backend: Backend) -> Iterator[None]:
     """Turn database errors into StoreError."""
     try:
         yield
+    except UnicodeDecodeError as error:
+        raise StoreError(f"{backend.name}: {error}; {DAMAGED}") from error
     except Exception as error:
         if not isinstance(error, (sa.exc.DatabaseError, *_driver_errors())):
             raise
@@ -401,7 +404,8 @@ def translated(backend: Backend) -> Iterator[None]:
         hint = {
             "is locked": "another process is writing; wait for it, or use PostgreSQL",
             "not a database": "the file is no SQLite database; name another",
-            "malformed": "the file is damaged; restore it from a backup",
+            "malformed": DAMAGED,
+            "decode to UTF-8": DAMAGED,
             "disk is full": "free space, then run the same command again: it goes on",
             "disk I/O": "check the disk, then run the same command again",
             "unable to open": "check the folder exists and can be written",

@@ -33,7 +33,7 @@ def add_shards(session: Session, extraction: Extraction, spans: Sequence[tuple[i
         session.add(
             Shard(
                 extraction_id=extraction.id, shard=shard, first_sample=first, stop_sample=stop,
-                samples_done=first, rows_done=0,
+                samples_done=first, rows_done=0, rows_sum=0,
             )
         )  # fmt: skip
     session.flush()

@@ -16,6 +16,7 @@ from .checks import database_faults, dataset_faults, reference_faults, result_fa
 from .codecs import INT8, RAW, checksum, decode, row_bytes
 from .database import Database
 from .faults import Fault, guarded, placed
+from .rowsums import stored_rows_sum
 from .shards import PROVISIONAL
 from .tables import Activation, Chunk, Dataset, Extraction, Part, Row, Shard, TopIndex
 
@@ -128,6 +129,10 @@ def _shard_faults(session: Session, shard: Shard, offset: int) -> Iterator[Fault
         yield Fault(f"it has provenance of {rows:,} rows, not {shard.rows_done:,}", **where)
     if rows and not shard.first_sample <= low <= high < shard.samples_done:
         yield Fault(f"its rows are of samples {low} to {high}", **where)
+    if rows == shard.rows_done and shard.rows_sum is not None:
+        found = stored_rows_sum(session, shard.extraction_id, base, rows)
+        if found != shard.rows_sum:
+            yield Fault("the provenance of its rows does not match its checksum", **where)
 
 
 @dataclass

@@ -14,6 +14,7 @@ from .chunks import write_chunks
 from .codecs import Packed, checksum, pack
 from .database import Database
 from .growth import grow
+from .rowsums import added, rows_sum
 from .shards import PROVISIONAL, add_shards, check_shards, cut, join, owned
 from .tables import Activation, Extraction, Part, Shard, TopIndex
 
@@ -141,6 +142,7 @@ def write_window(
             shard.samples_done, shard.rows_done = (
                 window.stop_sample, shard.rows_done + len(window.rows)
             )  # fmt: skip
+            shard.rows_sum = added(shard.rows_sum, rows_sum(window.rows))
             _add(session, Extraction, place.extraction.id, truncated=window.truncated)
         shard.heartbeat = database.backend.clock(connection)
         for activation, part in behind:
