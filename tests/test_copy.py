@@ -31,6 +31,7 @@ from actlas.testing import handmade
 from actlas.testing.stores import Number, a_run
 from actlas.testing.tampering import (
     Interrupted,
+    at_once,
     broken,
     check_matrices,
     failing,
@@ -172,6 +173,30 @@ def test_sites_join_those_that_are_there(tmp_path: Path, there: Database) -> Non
     check_matrices(there, there.find(Extraction, 1), {"embed": 3, "final": 1}, 9)
     assert there.sizes()["extractions"] == 1
     assert faults(there) == []
+
+
+def test_what_is_left_of_a_killed_copy_is_nobodys(here: Database, there: Database) -> None:
+    """The same is extracted there meanwhile; what the copy left goes when it is run again."""
+    with failing(there, "top_indexes", after=2), pytest.raises(Interrupted):
+        copy(here, there, [1])
+    handmade.extract(there, 5, dtype="float16")
+    check_matrices(there, there.find(Extraction, 2), handmade.SITES, 5)
+    assert copy(here, there, [1]).extractions == 0
+    assert [e.id for e in there.records("extractions")] == [2]
+    assert faults(there) == []
+
+
+def test_two_copies_at_once(here: Database, store_url: str) -> None:
+    """Two processes that copy the same do it once."""
+
+    def work() -> None:
+        with opened(store_url) as there:
+            copy(here, there)
+
+    with opened(store_url) as there:
+        at_once([work, work])
+        assert there.sizes() == here.sizes()
+        assert faults(there) == []
 
 
 def test_what_cannot_be_copied(here: Database, there: Database) -> None:

@@ -118,6 +118,17 @@ def test_what_does_not_fit_is_found(tmp_path: Path, statement: str, said: str) -
     assert any(said in one for one in found), found
 
 
+def test_rows_of_an_older_actlas_have_no_checksum(store_url: str) -> None:
+    with opened(store_url) as database:
+        handmade.extract(database, 5)
+    assert damaged(store_url, "UPDATE shards SET rows_sum = NULL") == []
+    with opened(store_url) as database:
+        grown = handmade.extract(database, 8)
+        sums = [shard.rows_sum is None for shard in shards_of(database, grown.id)]
+        assert sums == [True, False]
+        assert faults(database) == []
+
+
 @pytest.mark.parametrize(
     ("statement", "said"),
     [

@@ -16,7 +16,7 @@ from sqlalchemy.orm import Session
 from ..core import InputError, StoreError
 from .copies import NOUN, RecordCopier, values
 from .copysites import Advance, Copied, SiteCopier
-from .database import Database, patiently
+from .database import Database, drop_orphans, patiently, payloads_of
 from .tables import (
     Activation,
     Chunk,
@@ -82,6 +82,7 @@ class _ExtractionCopier:
         there, missing = self._missing()
         self._note_incomplete()
         if there is not None and not missing:
+            self._drop_draft()
             return there.id
         draft = self._draft(records)
         if there is None:
@@ -159,6 +160,13 @@ class _ExtractionCopier:
             session.flush()
             return draft.id
 
+    def _drop_draft(self) -> None:
+        """Remove what a killed copy has left of an extraction that came otherwise since."""
+        with self.target.read() as session:
+            left = session.scalar(sa.select(Extraction.id).where(Extraction.key == self._draft_key))
+        if left is not None:
+            self.target.remove(Extraction, left)
+
     def _copy_rows(self, draft: int) -> None:
         """Bring over the provenance; a transaction takes some, from where the last stopped."""
         total = self.extraction.rows or 0
@@ -212,7 +220,10 @@ class _ExtractionCopier:
                 session.flush()
             self._settle(session, draft, there.id)
             if there.id != draft:
+                left = payloads_of(session, draft)
                 session.delete(session.get_one(Extraction, draft))
+                session.flush()
+                drop_orphans(session, left)
             return there.id
 
     def _check_counts(self, session: Session, draft: int, missing: Sequence[Activation]) -> None:

@@ -16,9 +16,9 @@ from .checks import database_faults, dataset_faults, reference_faults, result_fa
 from .codecs import INT8, RAW, checksum, decode, row_bytes
 from .database import Database
 from .faults import Fault, guarded, placed
-from .rowsums import stored_rows_sum
 from .shards import PROVISIONAL
-from .tables import Activation, Chunk, Dataset, Extraction, Part, Row, Shard, TopIndex
+from .tables import Activation, Chunk, Extraction, Part, Shard, TopIndex
+from .tallies import progress_faults
 
 COPYING = "copy-"  # how the key of an extraction begins that `copy` has not seen through
 Advance = Callable[[int, int], None]
@@ -69,7 +69,7 @@ def _extraction_faults(database: Database, ident: int, advance: Advance) -> Iter
         if extraction is None:  # removed meanwhile
             return
         copying = extraction.key.startswith(COPYING)
-        found = [] if copying else list(_progress_faults(session, extraction))
+        found = [] if copying else list(progress_faults(session, extraction))
         activations = session.scalars(
             sa.select(Activation).where(Activation.extraction_id == ident).order_by(Activation.id)
         ).all()
@@ -79,60 +79,6 @@ def _extraction_faults(database: Database, ident: int, advance: Advance) -> Iter
         where = {"extraction": ident, "site": plan.activation.site}
         yield from guarded("it", plan.coverage(), **where)
         yield from guarded("it", _payload_faults(database, plan, advance), **where)
-
-
-def _progress_faults(session: Session, extraction: Extraction) -> Iterator[Fault]:
-    """Compare shards with each other, and with the samples and the rows there are."""
-    ident = extraction.id
-    shards = session.scalars(
-        sa.select(Shard).where(Shard.extraction_id == ident).order_by(Shard.shard)
-    ).all()
-    samples = session.scalar(sa.select(Dataset.samples).where(Dataset.id == extraction.dataset_id))
-    if [s.shard for s in shards] != list(range(extraction.shards)):
-        yield Fault(f"it has {count(len(shards), 'shard')}, not {extraction.shards}", ident)
-    edges = [0, *(s.stop_sample for s in shards)]
-    if [s.first_sample for s in shards] != edges[:-1] or edges[-1] != samples:
-        yield Fault(f"its shards do not cover the {samples} samples one after another", ident)
-    offset = 0
-    for shard in shards:
-        yield from _shard_faults(session, shard, offset)
-        offset += shard.rows_done
-    if extraction.rows is not None and extraction.rows != offset:
-        yield Fault(f"its shards have {offset:,} rows, not {extraction.rows:,}", ident)
-    if extraction.rows is None and any(s.first_row is not None for s in shards):
-        yield Fault("its shards are joined, but it has no number of rows", ident)
-    total = session.scalar(
-        sa.select(sa.func.count()).select_from(Row).where(Row.extraction_id == ident)
-    )
-    if total != offset:
-        yield Fault(f"it has provenance of {total:,} rows, not {offset:,}", ident)
-
-
-def _shard_faults(session: Session, shard: Shard, offset: int) -> Iterator[Fault]:
-    where: dict[str, Any] = {"extraction": shard.extraction_id, "shard": shard.shard}
-    joined = shard.first_row is not None
-    base = offset if joined else shard.shard * PROVISIONAL
-    if joined and shard.first_row != offset:
-        yield Fault(f"it begins at row {shard.first_row:,}, not {offset:,}", **where)
-    if not shard.first_sample <= shard.samples_done <= shard.stop_sample:
-        yield Fault(f"{shard.samples_done} is none of its samples", **where)
-    if joined and shard.samples_done < shard.stop_sample:
-        yield Fault("it is joined, but lacks samples", **where)
-    rows, low, high = session.execute(
-        sa.select(sa.func.count(), sa.func.min(Row.sample), sa.func.max(Row.sample)).where(
-            Row.extraction_id == shard.extraction_id,
-            Row.row >= base,
-            Row.row < base + (shard.rows_done if joined else PROVISIONAL),
-        )
-    ).one()
-    if rows != shard.rows_done:
-        yield Fault(f"it has provenance of {rows:,} rows, not {shard.rows_done:,}", **where)
-    if rows and not shard.first_sample <= low <= high < shard.samples_done:
-        yield Fault(f"its rows are of samples {low} to {high}", **where)
-    if rows == shard.rows_done and shard.rows_sum is not None:
-        found = stored_rows_sum(session, shard.extraction_id, base, rows)
-        if found != shard.rows_sum:
-            yield Fault("the provenance of its rows does not match its checksum", **where)
 
 
 @dataclass
@@ -274,6 +220,8 @@ def _payload_faults(database: Database, plan: _Plan, advance: Advance) -> Iterat
         rows = _chunk_rows(database, chunk, activation.width)
         advance(1, chunk.rows)
         if isinstance(rows, str):
+            if _is_gone(database, activation.id):
+                return
             yield Fault(rows, chunk=chunk.id, **where, **placed(chunk.first_row, chunk.rows))
         for ranking in rankings:
             found = None if isinstance(rows, str) else rows
@@ -289,6 +237,12 @@ def _payload_faults(database: Database, plan: _Plan, advance: Advance) -> Iterat
         what = _ranking_fault(database, activation.width, ranking)
         if what is not None:
             yield Fault(what, shard=ranking.index.shard, **where)
+
+
+def _is_gone(database: Database, activation_id: int) -> bool:
+    """Whether a site was removed while its bytes were read."""
+    with database.read() as session:
+        return session.get(Activation, activation_id) is None
 
 
 def _read(database: Database, payload: int, size: int) -> bytes | str:
