@@ -108,7 +108,7 @@ def test_twice_is_nothing(here: Database, there: Database) -> None:
     assert there.sizes() == before
 
 
-@pytest.mark.parametrize("table", ["samples", "payloads", "chunks", "rows", "top_indexes"])
+@pytest.mark.parametrize("table", ["samples", "payloads", "rows", "top_indexes"])
 def test_killed_it_goes_on(
     here: Database, there: Database, table: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

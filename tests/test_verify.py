@@ -99,7 +99,7 @@ def test_payloads_too_long_too_short_and_lost(store_url: str) -> None:
         ("UPDATE shards SET samples_done = samples_done - 1 WHERE shard = 1", "lacks samples"),
         ("UPDATE activations SET rows_done = rows_done + 1", "its parts do not have"),
         ("UPDATE activations SET samples_done = 0", "its parts do not have"),
-        ("UPDATE activations SET nonfinite = 1", "1 rows are marked"),
+        ("UPDATE activations SET nonfinite = 1", "NaN or infinity in 0 rows, not 1"),
         ("UPDATE activations SET width = width + 1", "bytes"),
         ("DELETE FROM parts WHERE shard = 1", "lacks samples"),
         ("DELETE FROM top_indexes WHERE shard = 1", "indexes do not cover"),

@@ -231,7 +231,7 @@ def _payload_faults(database: Database, plan: _Plan, advance: Advance) -> Iterat
         elif nonfinite is not None:
             nonfinite += int((~np.isfinite(rows).all(axis=1)).sum())
     if nonfinite not in (None, activation.nonfinite):
-        said = f"{activation.nonfinite} rows are marked to hold NaN or infinity, not {nonfinite}"
+        said = f"NaN or infinity in {count(nonfinite or 0, 'row')}, not {activation.nonfinite}"
         yield Fault(said, **where)
     for ranking in rankings:
         what = _ranking_fault(database, activation.width, ranking)
