@@ -202,6 +202,18 @@ class StoreTests:
             assert handmade.write_shard(database, extraction, shard, owner)
             check_matrices(database, extraction, handmade.SITES, 4)
 
+    def test_a_site_asked_for_later_catches_up(self, store_url: str) -> None:
+        """Windows that one site has and another lacks are written for the other only."""
+        with opened(store_url) as database:
+            extraction, owner = handmade.begin(database, 9, {"embed": 3}), owner_name()
+            (shard,) = shards_of(database, extraction.id)
+            claim(database, extraction.id, 0, owner)
+            handmade.write_shard(database, extraction, shard, owner, {"embed": 3}, windows=2)
+            handmade.begin(database, 9, {"embed": 3, "final": 1})
+            assert handmade.write_shard(database, extraction, shard, owner, handmade.SITES)
+            check_matrices(database, extraction, {"embed": 3, "final": 1}, 9)
+            assert faults(database) == []
+
     def test_shards_join(self, store_url: str) -> None:
         """Shards written at once by several make one matrix in the order of the samples."""
         with opened(store_url) as database:
