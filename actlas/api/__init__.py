@@ -9,6 +9,7 @@ from .extracting import Work
 from .handles import StoredExtraction, StoredRun
 from .loading import load_model
 from .lookups import Found, Hit, hit_records
+from .maintenance import clean_store, copy_store, fault_record, verify_store
 from .projected import top_of
 from .records import consequence, listed, remove, shown
 from .report import write_report
@@ -25,11 +26,14 @@ __all__ = [
     "StoredExtraction",
     "StoredRun",
     "Work",
+    "clean_store",
     "consequence",
+    "copy_store",
     "described",
     "doctor",
     "export_record",
     "extract",
+    "fault_record",
     "find",
     "get",
     "headlines",
@@ -48,5 +52,6 @@ __all__ = [
     "tables_of",
     "top_of",
     "upgrade",
+    "verify_store",
     "write_report",
 ]

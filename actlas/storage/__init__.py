@@ -7,16 +7,22 @@ from .activations import (
     read_activations,
     read_rows,
 )
+from .backends import Backend
+from .cleaning import Removal, clean
 from .codecs import Packed, decode
+from .copying import copy
+from .copysites import Copied
 from .database import NOUNS, Database, patiently
+from .faults import Fault
 from .growth import smaller_extraction
 from .imports import add_imported_model, known_dataset
 from .inputs import add_dataset, add_model, label_sets, read_labels, read_texts
 from .results import StoredResult, done_run, read_result, save_failure, save_run, sql_name
 from .schema import HEAD
 from .shards import claim, held, missing_parts, owner_name, part_source, shards_of
-from .tables import Activation, Dataset, Extraction, Model, Part, Run, Shard, now
+from .tables import Activation, Dataset, Extraction, Model, Part, Payload, Run, Shard, now
 from .tops import Extremes, Lookup, RowPlace, SitePlace, looking_up, outermost
+from .verify import chunk_count, verify
 from .windows import (
     Place,
     begin_extraction,
@@ -30,15 +36,20 @@ __all__ = [
     "HEAD",
     "NOUNS",
     "Activation",
+    "Backend",
+    "Copied",
     "Database",
     "Dataset",
     "Extraction",
     "Extremes",
+    "Fault",
     "Lookup",
     "Model",
     "Packed",
     "Part",
+    "Payload",
     "Place",
+    "Removal",
     "RowPlace",
     "Run",
     "Shard",
@@ -49,7 +60,10 @@ __all__ = [
     "add_imported_model",
     "add_model",
     "begin_extraction",
+    "chunk_count",
     "claim",
+    "clean",
+    "copy",
     "decode",
     "done_run",
     "extraction_key",
@@ -77,5 +91,6 @@ __all__ = [
     "shards_of",
     "smaller_extraction",
     "sql_name",
+    "verify",
     "write_window",
 ]

@@ -7,6 +7,7 @@ import time
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from importlib.metadata import entry_points
 from itertools import groupby
 from operator import itemgetter
 from pathlib import Path
@@ -31,6 +32,7 @@ TRANSIENT = (
     "is locked", "connection", "server closed", "starting up",
     "shutting down", "the database system",
 )  # fmt: skip
+DAMAGED = "the file is damaged; restore it from a backup"
 CLOCK = "SELECT EXTRACT(EPOCH FROM clock_timestamp())"
 
 
@@ -44,6 +46,11 @@ class Backend(ABC):
 
     def __init__(self, url: URL):
         self.url = url
+
+    @classmethod
+    def of(cls, url: URL) -> "Backend":
+        """Make the backend of a URL; StoreError for what is wrong with it or not installed."""
+        return cls(url)
 
     @property
     def name(self) -> str:
@@ -89,6 +96,10 @@ class Backend(ABC):
     def lock(self, connection: Connection, name: str) -> None:
         """Wait for whoever writes under the same name; held to the end of the transaction."""
 
+    def faults(self, connection: Connection) -> Iterator[str]:
+        """Yield what the database itself finds damaged."""
+        yield from ()
+
     def free_bytes(self) -> int | None:
         """Free space where the data goes, if it can be known."""
         return None
@@ -107,6 +118,13 @@ class SQLite(Backend):
     """A file, opened with write-ahead log, one writer at a time, many readers."""
 
     seek_bytes = 1 << 13
+
+    @classmethod
+    def of(cls, url: URL) -> "SQLite":
+        """See `Backend.of`."""
+        if not url.database or url.database == ":memory:":
+            raise StoreError("a SQLite store is a file; use sqlite:///FILE")
+        return cls(url)
 
     @property
     def path(self) -> Path:
@@ -196,6 +214,12 @@ class SQLite(Backend):
         finally:
             connection.close()
 
+    def faults(self, connection: Connection) -> Iterator[str]:
+        """See `Backend.faults`."""
+        for (said,) in connection.exec_driver_sql("PRAGMA integrity_check"):
+            if said != "ok":
+                yield f"SQLite: {' '.join(said.split())}"
+
     def free_bytes(self) -> int | None:
         """See `Backend.free_bytes`."""
         folder = self.path.resolve().parent
@@ -219,6 +243,15 @@ def _blob_parts(driver: Any, payload: int, spans: list[tuple[int, int]]) -> list
 @final
 class PostgreSQL(Backend):
     """A server that many write to: binary COPY in, binary cursors out."""
+
+    @classmethod
+    def of(cls, url: URL) -> "PostgreSQL":
+        """See `Backend.of`."""
+        try:
+            import psycopg  # noqa: F401
+        except ImportError as error:
+            raise StoreError("PostgreSQL needs psycopg; pip install 'actlas[postgres]'") from error
+        return cls(url.set(drivername="postgresql+psycopg"))
 
     def exists(self) -> bool:
         """See `Backend.exists`: a database that answers."""
@@ -313,27 +346,38 @@ def _column_types(connection: Connection, table: str) -> dict[str, str]:
     return {str(name): str(kind) for name, kind in connection.execute(query, {"table": table})}
 
 
+BACKENDS: dict[str, type[Backend]] = {"sqlite": SQLite, "postgresql": PostgreSQL}
+ENTRY_POINTS = "actlas.backends"
+
+
 def backend_for(url: str) -> Backend:
-    """Return the backend of a store URL; StoreError names the extra of a missing driver."""
+    """Return the backend of a store URL by the name that it begins with.
+
+    Others are found by entry points of the group `actlas.backends`: that name, and a subclass
+    of `Backend`. Raises StoreError for an unknown name, a backend that cannot be imported, and
+    a driver that is missing.
+    """
     try:
         parsed = make_url(url)
     except sa.exc.ArgumentError as error:
         raise StoreError(
             f"{url!r} is no store URL; use sqlite:///FILE or postgresql+psycopg://USER@HOST/DB"
         ) from error
-    kind = parsed.get_backend_name()
-    if kind == "sqlite":
-        if not parsed.database or parsed.database == ":memory:":
-            raise StoreError("a SQLite store is a file; use sqlite:///FILE")
-        return SQLite(parsed)
-    if kind == "postgresql":
+    name = parsed.get_backend_name()
+    return (BACKENDS.get(name) or _plugged(name)).of(parsed)
+
+
+def _plugged(name: str) -> type[Backend]:
+    for point in entry_points(group=ENTRY_POINTS, name=name):
         try:
-            import psycopg  # noqa: F401
-        except ImportError as error:
-            raise StoreError("PostgreSQL needs psycopg; pip install 'actlas[postgres]'") from error
-        return PostgreSQL(parsed.set(drivername="postgresql+psycopg"))
+            found: type[Backend] = point.load()
+        except Exception as error:
+            raise StoreError(
+                f"the store backend {name!r} ({point.value}) cannot be imported: {error}"
+            ) from error
+        return found
     raise StoreError(
-        f"no store on {kind!r}; use sqlite:///FILE or postgresql+psycopg://USER@HOST/DB"
+        f"no store on {name!r}; use sqlite:///FILE or postgresql+psycopg://USER@HOST/DB"
     )
 
 
@@ -368,6 +412,8 @@ def translated(backend: Backend) -> Iterator[None]:
     """Turn database errors into StoreError."""
     try:
         yield
+    except UnicodeDecodeError as error:
+        raise StoreError(f"{backend.name}: {error}; {DAMAGED}") from error
     except Exception as error:
         if not isinstance(error, (sa.exc.DatabaseError, *_driver_errors())):
             raise
@@ -375,7 +421,8 @@ def translated(backend: Backend) -> Iterator[None]:
         hint = {
             "is locked": "another process is writing; wait for it, or use PostgreSQL",
             "not a database": "the file is no SQLite database; name another",
-            "malformed": "the file is damaged; restore it from a backup",
+            "malformed": DAMAGED,
+            "decode to UTF-8": DAMAGED,
             "disk is full": "free space, then run the same command again: it goes on",
             "disk I/O": "check the disk, then run the same command again",
             "unable to open": "check the folder exists and can be written",

@@ -5,6 +5,7 @@ from collections.abc import Callable, Sequence
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
+from .rowsums import added
 from .shards import add_shards
 from .tables import Activation, Chunk, Dataset, Extraction, Part, Row, Shard, TopIndex
 
@@ -54,6 +55,8 @@ def grow(session: Session, old: Extraction, new: Extraction, samples: int) -> No
     add_shards(session, new, [(0, done), (done, samples)])
     first = session.get_one(Shard, (new.id, 0))
     first.samples_done, first.rows_done = done, old.rows
+    sums = session.scalars(sa.select(Shard.rows_sum).where(Shard.extraction_id == old.id))
+    first.rows_sum = added(*sums)
     columns = [c for c in Row.__table__.columns if c.name != "extraction_id"]
     rows = sa.select(sa.literal(new.id), *columns).where(Row.extraction_id == old.id)
     names = ["extraction_id", *(c.name for c in columns)]

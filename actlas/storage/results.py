@@ -58,7 +58,7 @@ def save_run(database: Database, run: Run, specs: Mapping[str, TableSpec], resul
         session.add(run)
         session.flush()
         for name, spec in specs.items():
-            _ensure_table(session, run.analysis, spec)
+            ensure_table(session, run.analysis, spec)
             _write_table(database, session, run, spec, result.tables[name])
         for name, array in result.arrays.items():
             session.add(_stored_array(run.id, name, array))
@@ -74,7 +74,8 @@ def _stored_array(run_id: int, name: str, array: Any) -> Array:
     )  # fmt: skip
 
 
-def _table(name: str, spec: TableSpec) -> sa.Table:
+def sql_table(name: str, spec: TableSpec) -> sa.Table:
+    """Describe the SQL table of a declared one: run, item, and its columns."""
     return sa.Table(
         name,
         sa.MetaData(),
@@ -88,13 +89,13 @@ def _described(spec: TableSpec) -> list[dict[str, Any]]:
     return [{"name": c.name, "kind": c.kind, "doc": c.doc} for c in spec.columns]
 
 
-def _ensure_table(session: Session, analysis: str, spec: TableSpec) -> None:
+def ensure_table(session: Session, analysis: str, spec: TableSpec) -> None:
     """Create the result table, or add the columns that a newer version declares."""
     name = sql_name(analysis, spec.name)
     known = session.get(Catalog, name)
     if known is None:
         _check_new(session, analysis, name, spec)
-        _table(name, spec).create(session.connection())
+        sql_table(name, spec).create(session.connection())
         session.add(
             Catalog(sql_name=name, analysis=analysis, name=spec.name, columns=_described(spec))
         )

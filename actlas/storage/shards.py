@@ -34,7 +34,7 @@ def add_shards(session: Session, extraction: Extraction, spans: Sequence[tuple[i
         session.add(
             Shard(
                 extraction_id=extraction.id, shard=shard, first_sample=first, stop_sample=stop,
-                samples_done=first, rows_done=0,
+                samples_done=first, rows_done=0, rows_sum=0,
             )
         )  # fmt: skip
     session.flush()
@@ -125,6 +125,13 @@ def _is_alive(owner: str) -> bool:
     return True
 
 
+def is_held(shard: Shard, now: float) -> bool:
+    """Whether somebody is at work on a shard, at the database's time `now`."""
+    if shard.owner is None:
+        return False
+    return now - (shard.heartbeat or 0.0) < STALE_SECONDS and _is_alive(shard.owner)
+
+
 def claim(database: Database, extraction_id: int, shard: int, owner: str) -> str | None:
     """Take a shard for `owner`; None, or who is at work on it.
 
@@ -133,10 +140,8 @@ def claim(database: Database, extraction_id: int, shard: int, owner: str) -> str
     with database.write(f"extraction {extraction_id}") as session:
         found = session.get_one(Shard, (extraction_id, shard), with_for_update=True)
         now = database.backend.clock(session.connection())
-        if found.owner is not None and found.owner != owner:
-            heard = now - (found.heartbeat or 0.0)
-            if heard < STALE_SECONDS and _is_alive(found.owner):
-                return found.owner
+        if found.owner != owner and is_held(found, now):
+            return found.owner
         found.owner, found.heartbeat = owner, now
         return None
 

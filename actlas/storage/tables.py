@@ -144,6 +144,7 @@ class Shard(Base):
     samples_done: the sample after the last whose rows are stored; rows_done: how many rows.
     first_row: number of its first row, null until every shard has its rows and they are
     joined; until then they are numbered from shard × 2^40.
+    rows_sum: checksum of the provenance of its rows, null where an older actlas wrote them.
     owner, heartbeat: the process at work on it, and when it was last heard of (Unix time).
     """
 
@@ -156,6 +157,7 @@ class Shard(Base):
     stop_sample: Mapped[int]
     samples_done: Mapped[int]
     rows_done: Mapped[int] = mapped_column(default=0)
+    rows_sum: Mapped[int | None]
     first_row: Mapped[int | None]
     owner: Mapped[str | None]
     heartbeat: Mapped[float | None]

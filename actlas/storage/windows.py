@@ -14,6 +14,7 @@ from .chunks import write_chunks
 from .codecs import Packed, checksum, pack
 from .database import Database
 from .growth import grow
+from .rowsums import added, rows_sum
 from .shards import PROVISIONAL, add_shards, check_shards, cut, join, owned
 from .tables import Activation, Extraction, Part, Shard
 
@@ -139,6 +140,7 @@ def write_window(
             shard.samples_done, shard.rows_done = (
                 window.stop_sample, shard.rows_done + len(window.rows)
             )  # fmt: skip
+            shard.rows_sum = added(shard.rows_sum, rows_sum(window.rows))
             _add(session, Extraction, place.extraction.id, truncated=window.truncated)
         shard.heartbeat = database.backend.clock(connection)
         for activation, part in behind:
@@ -228,7 +230,7 @@ def _write_tops(
 ) -> None:
     connection = session.connection()
     ids = database.backend.reserve(connection, "payloads", len(tops))
-    datas = [data.view(np.uint8).data.cast("B") for _, _, data in tops.values()]
+    datas = [data.tobytes() for _, _, data in tops.values()]
     database.backend.insert(connection, "payloads", ("id", "data"), zip(ids, datas, strict=True))
     described = (
         (activation, shard.first_sample, shard.shard, rows, k, checksum(data), ident)

@@ -2,5 +2,6 @@
 
 from .analyses import Check, checks, outcomes
 from .scaffold import scaffold
+from .stores import StoreTests
 
-__all__ = ["Check", "checks", "outcomes", "scaffold"]
+__all__ = ["Check", "StoreTests", "checks", "outcomes", "scaffold"]

@@ -38,6 +38,7 @@ def _progress() -> None:
         sa.Column("stop_sample", sa.BigInteger(), nullable=False),
         sa.Column("samples_done", sa.BigInteger(), nullable=False),
         sa.Column("rows_done", sa.BigInteger(), nullable=False),
+        sa.Column("rows_sum", sa.BigInteger(), nullable=True),
         sa.Column("first_row", sa.BigInteger(), nullable=True),
         sa.Column("owner", sa.Text(), nullable=True),
         sa.Column("heartbeat", sa.Double(), nullable=True),
@@ -49,7 +50,7 @@ def _progress() -> None:
         "INSERT INTO shards SELECT e.id, 0, 0, d.samples, "
         "COALESCE((SELECT MAX(samples_done) FROM activations a WHERE a.extraction_id = e.id), 0), "
         "COALESCE((SELECT MAX(rows_done) FROM activations a WHERE a.extraction_id = e.id), 0), "
-        "CASE WHEN e.rows IS NULL THEN NULL ELSE 0 END, NULL, NULL "
+        "NULL, CASE WHEN e.rows IS NULL THEN NULL ELSE 0 END, NULL, NULL "
         "FROM extractions e JOIN datasets d ON d.id = e.dataset_id"
     )
     op.create_table(
