@@ -9,7 +9,7 @@ import sqlalchemy as sa
 from numpy.typing import NDArray
 from sqlalchemy.orm import Session
 
-from ..core import MISSING, Proof, Rows, Site, Window
+from ..core import MISSING, InputError, Proof, Rows, Site, Window, count
 from .chunks import write_chunks
 from .codecs import Packed, checksum, pack
 from .database import Database
@@ -48,10 +48,14 @@ def begin_extraction(
 
     order: names of all sites in the order of the forward pass.
     shards: how many parts to cut a new one in (default 1); InputError where it is cut
-        otherwise already.
+        otherwise already, or there are fewer samples.
     smaller: finds an extraction of the first samples of this data set, whose rows are taken
         over where the extraction is new.
     """
+    if shards is not None and not 1 <= shards <= samples:
+        raise InputError(
+            f"{count(samples, 'sample')} cannot be cut into {shards} shards; use 1 to {samples}"
+        )
     with database.write("extractions") as session:
         found = session.scalar(sa.select(Extraction).where(Extraction.key == wanted.key))
         if found is None:

@@ -104,7 +104,7 @@ def begin(
         database, wanted, [Site(n, "", w) for n, w in sites.items()], list(SITES),
         samples=samples, shards=shards,
         smaller=lambda session: smaller_extraction(
-            session, data, texts.prefix_digests,
+            session, data, texts.prefix_digest,
             lambda other: extraction_key(model, other, options, "float32", ""),
         ),
     )  # fmt: skip
@@ -139,7 +139,7 @@ def write_shard(
         tops.update(one, packed)
     if windows is not None and windows < len(starts):
         return False
-    finish_shard(database, place, tops.packed())
+    finish_shard(database, place, tops.packed(shard.stop_sample))
     return True
 
 
