@@ -20,6 +20,7 @@ from .sites import (
     hooked,
     input_tensor,
     module_site,
+    module_sites,
     output_tensor,
     select_sites,
     trace,
@@ -160,8 +161,8 @@ class LoadedModel:
         chosen = [self.sites[n] for n in select_sites(named, self.sites)] if named else []
         for pattern in given:
             if pattern.startswith("module:"):
-                site = module_site(self.calls, pattern, TRACE_SHAPE)
-                chosen.append(replace(site, stack=self._stack_of(site.path)))
+                modules = module_sites(self.calls, pattern, TRACE_SHAPE)
+                chosen += [replace(site, stack=self._stack_of(site.path)) for site in modules]
         chosen = list({site.name: site for site in chosen}.values())
         sides = {site.stack for site in chosen}
         if len(sides) > 1:

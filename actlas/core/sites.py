@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     import torch
     from torch import nn
 
+QUERY_KEY_NORM = re.compile(r"(q|k|v|kv|query|key|value)_")
+
 
 @dataclass(frozen=True)
 class Site:
@@ -22,6 +24,7 @@ class Site:
 
     stack: "encoder" or "decoder" in an encoder–decoder, else "".
     residual: whether it is the residual stream (embed, layers.i, final) and not a branch.
+    heads: of a site with one vector a head, how many: a row reshapes to (heads, head size).
     """
 
     name: str
@@ -31,6 +34,7 @@ class Site:
     call: int = 0
     stack: str = ""
     residual: bool = False
+    heads: int | None = None
 
 
 @dataclass(frozen=True)
@@ -113,16 +117,23 @@ def find_sites(module: "nn.Module", calls: list[Call], shape: tuple[int, int]) -
     if getattr(config, "is_encoder_decoder", False):
         for side in ("encoder", "decoder"):
             blocks = max((s for s in stacks if s[0].path.startswith(side)), key=len, default=[])
-            found |= _stack_sites(calls, blocks, branches, side)
+            found |= _stack_sites(calls, blocks, branches, side, _heads(config, side))
     else:
-        found |= _stack_sites(calls, max(stacks, key=len, default=[]), branches, "")
+        blocks = max(stacks, key=len, default=[])
+        found |= _stack_sites(calls, blocks, branches, "", _heads(config, ""))
     return found
+
+
+def _heads(config: Any, side: str) -> int | None:
+    value = getattr(config, f"{side}_attention_heads", None) if side else None
+    value = value or getattr(config, "num_attention_heads", None)
+    return value if isinstance(value, int) else None
 
 
 def module_site(calls: list[Call], name: str, shape: tuple[int, int]) -> Site:
     """Return the site `module:PATH`, or raise SiteError where it yields no matrix of tokens."""
     path = name.removeprefix("module:")
-    known = {call.path: call for call in reversed(calls)}
+    known = _first_calls(calls)
     if path not in known:
         raise SiteError(f"the forward pass runs no submodule {path!r}; {nearest(path, known)}")
     output = known[path].output
@@ -133,6 +144,41 @@ def module_site(calls: list[Call], name: str, shape: tuple[int, int]) -> Site:
             f"choose a submodule whose output has one vector a token"
         )
     return Site(name, path, output.shape[-1])
+
+
+def module_sites(calls: list[Call], pattern: str, shape: tuple[int, int]) -> list[Site]:
+    """Return the sites that `module:PATH` stands for; a `*` in it does not cross a dot.
+
+    Submodules that a glob meets but that yield no matrix of tokens are left out, unless
+    there is no other.
+    """
+    if "*" not in pattern:
+        return [module_site(calls, pattern, shape)]
+    known = _first_calls(calls)
+    glob = _glob(pattern.removeprefix("module:"))
+    matches = [path for path in known if glob.fullmatch(path)]
+    if not matches:
+        raise SiteError(f"no submodule {pattern!r}; {nearest(pattern[len('module:') :], known)}")
+    found = []
+    for path in matches:
+        try:
+            found.append(module_site(calls, f"module:{path}", shape))
+        except SiteError:
+            if path == matches[-1] and not found:
+                raise
+    return found
+
+
+def _first_calls(calls: list[Call]) -> dict[str, Call]:
+    """The first call of every submodule by path, in the order of the forward pass."""
+    first: dict[str, Call] = {}
+    for call in calls:
+        first.setdefault(call.path, call)
+    return first
+
+
+def _glob(pattern: str) -> re.Pattern[str]:
+    return re.compile(re.escape(pattern).replace(r"\*", r"[^.]*"))
 
 
 def _is_stream(tensor: "torch.Tensor", shape: tuple[int, int]) -> bool:
@@ -161,30 +207,70 @@ def _is_chain(stack: list[Call], shape: tuple[int, int]) -> bool:
 
 
 def _stack_sites(
-    calls: list[Call], blocks: list[Call], branches: Branches, side: str
+    calls: list[Call], blocks: list[Call], branches: Branches, side: str, heads: int | None
 ) -> dict[str, Site]:
     if not blocks or blocks[0].input is None:
         return {}
     prefix = f"{side}." if side else ""
     width = blocks[0].input.shape[-1]
-    outputs = {(c.path, c.index): c.output for c in calls}
     sites = [Site(f"{prefix}embed", blocks[0].path, width, "input", 0, side, True)]
+    start = 0
     for i, block in enumerate(blocks):
-        for branch in ("attn", "cross", "mlp"):
-            for relative in getattr(branches, branch):
-                path = f"{block.path}.{relative}"
-                output = outputs.get((path, block.index))
-                if output is not None:
-                    name = f"{prefix}layers.{i}.{branch}"
-                    sites.append(Site(name, path, output.shape[-1], "output", block.index, side))
-                    break
+        stop = calls.index(block)
+        inside = [c for c in calls[start:stop] if c.path.startswith(f"{block.path}.")]
+        sites += _inner_sites(inside, block, branches, f"{prefix}layers.{i}", side, heads)
         sites.append(
             Site(f"{prefix}layers.{i}", block.path, width, "output", block.index, side, True)
         )
+        start = stop
     final = _final_norm(calls, blocks)
     if final is not None:
         sites.append(Site(f"{prefix}final", final.path, width, "output", final.index, side, True))
     return {site.name: site for site in sites}
+
+
+def _inner_sites(
+    inside: list[Call], block: Call, branches: Branches, layer: str, side: str, heads: int | None
+) -> list[Site]:
+    """Return the sites inside a block, in the order of its calls."""
+    found: list[tuple[int, Site]] = []
+    places = {call.path.removeprefix(f"{block.path}."): at for at, call in enumerate(inside)}
+    for suffix, paths, reads in branches.ports():
+        at = next((places[path] for path in paths if path in places), None)
+        tensor = None if at is None else inside[at].input if reads else inside[at].output
+        if at is None or tensor is None:
+            continue
+        split = heads if suffix.endswith("heads") else None
+        port: Literal["input", "output"] = "input" if reads else "output"
+        found.append((at, _inner(f"{layer}.{suffix}", inside[at], tensor, port, side, split)))
+    norms = [at for at, call in enumerate(inside) if _is_block_norm(call, block)]
+    for number, at in enumerate(norms, 1):
+        call = inside[at]
+        assert call.input is not None  # by _is_block_norm
+        found.append((at, _inner(f"{layer}.norm{number}", call, call.input, "input", side)))
+    return [site for _, site in sorted(found, key=lambda pair: pair[0])]
+
+
+def _inner(
+    name: str, call: Call, tensor: "torch.Tensor", port: Literal["input", "output"], side: str,
+    heads: int | None = None,
+) -> Site:  # fmt: skip
+    width = tensor.shape[-1]
+    divides = heads is not None and width % heads == 0
+    return Site(name, call.path, width, port, call.index, side, False, heads if divides else None)
+
+
+def _is_block_norm(call: Call, block: Call) -> bool:
+    """Whether a call is a norm that reads the stream, or what is to be added to it.
+
+    A norm of queries and keys may be as wide as the stream, so it is known by its name.
+    """
+    name = call.path.rpartition(".")[2].lower()
+    if call.input is None or block.input is None or QUERY_KEY_NORM.match(name):
+        return False
+    same = call.input.shape[-1] == block.input.shape[-1]
+    is_norm = "norm" in name or "norm" in call.kind.lower()
+    return is_norm and same and call.input.numel() == block.input.numel()
 
 
 def _final_norm(calls: list[Call], blocks: list[Call]) -> Call | None:
@@ -232,5 +318,5 @@ def _matches(pattern: str, sites: dict[str, Site]) -> set[str]:
         return {f"{prefix}{deepest + 1 + index}{rest}"} & set(sites)
     if "*" not in pattern:
         return set()
-    glob = re.compile(re.escape(pattern).replace(r"\*", r"[^.]*"))
+    glob = _glob(pattern)
     return {name for name in sites if glob.fullmatch(name)}
