@@ -16,7 +16,7 @@ from .common import Bar, interleaved, ratio, sentences
 ROUNDS = 7
 
 
-def bare(model: LoadedModel, prepared: list[tuple[Any, Any]]) -> None:
+def bare(model: LoadedModel, prepared: list[tuple[Any, ...]]) -> None:
     """Run the bare model over prepared batches."""
     with torch.inference_mode():
         for ids, mask in prepared:

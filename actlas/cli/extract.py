@@ -51,6 +51,13 @@ def model_options(command: Any) -> Any:
 @click.option("--text", metavar="COLUMN", help="Column of the texts.")
 @click.option("--labels", metavar="A,B", help="Columns to take as label sets (default: all).")
 @click.option("--target", metavar="COLUMN", help="Column that names one word of each text.")
+@click.option("--decoder-text", metavar="COLUMN", help="Column of the texts a decoder reads.")
+@click.option(
+    "--generate",
+    metavar="TOKENS",
+    type=click.IntRange(1),
+    help="Let a decoder read what the model itself writes, at most so many tokens.",
+)
 @click.option("--split", default="train", show_default=True, help="Split of a hub data set.")
 @click.option("--limit", type=click.IntRange(1), help="Take only the first samples.")
 @click.option("--skip-bad", is_flag=True, help="Leave out unreadable lines and empty texts.")
@@ -75,7 +82,8 @@ def model_options(command: Any) -> Any:
 @json_option
 def extract(
     model: str, dataset: str, text: str | None, labels: str | None, target: str | None,
-    split: str, limit: int | None, skip_bad: bool, store: str | None, as_json: bool, **options: Any,
+    decoder_text: str | None, generate: int | None, split: str, limit: int | None, skip_bad: bool,
+    store: str | None, as_json: bool, **options: Any,
 ) -> None:  # fmt: skip
     """Extract activations of MODEL over DATASET into the store.
 
@@ -88,13 +96,15 @@ def extract(
 
     texts = core.read_dataset(
         dataset, text=text, labels=[n.strip() for n in labels.split(",")] if labels else None,
-        target=target, split=split, limit=limit, skip_bad=skip_bad,
+        target=target, decoder_text=decoder_text, split=split, limit=limit, skip_bad=skip_bad,
     )  # fmt: skip
     if texts.skipped:
         click.echo(f"left out {core.count(texts.skipped, 'unreadable or empty record')}", err=True)
     loading = {n: options.pop(n) for n in ("device", "compute_dtype", "trust_remote_code")}
     network = core.load_model(model, **loading)
     network.select(options["sites"])  # what is wrong is said before a store is made
+    if generate:
+        texts = core.generate_targets(network, texts, generate)
     with api.open(store) as opened:
         done = opened.extract(network, texts, progress=True, on_plan=say_plan, **options)
         for warning in done.warnings:

@@ -19,6 +19,7 @@ from .errors import (
     StoreError,
 )
 from .extraction import STORAGE_DTYPES, Estimate, ExtractOptions, Extractor, Window
+from .generation import generate_targets
 from .labels import Labels
 from .models import LoadedModel, Weights, array_bytes, describe_sites, load_model
 from .readers import read_dataset
@@ -81,6 +82,7 @@ __all__ = [
     "count",
     "describe_sites",
     "digest",
+    "generate_targets",
     "human_bytes",
     "human_seconds",
     "labels_for",

@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal, final
 
 import numpy as np
@@ -83,11 +83,13 @@ def labels_for(label_set: LabelSet, rows: Rows, groups: LabelSet | None = None) 
 @final
 @dataclass(frozen=True)
 class Dataset:
-    """Ordered texts with label sets; its digest is that of the texts and given word spans.
+    """Ordered texts with label sets; its digest is that of texts, targets and given word spans.
 
     words: per sample the character spans of its words where the file gives them; without
         them words are runs of letters and digits, and single punctuation marks.
     skipped: number of unreadable or empty records left out on request.
+    targets: per sample the text that the decoder of an encoder–decoder reads, instead of the
+        sample's own text.
     """
 
     name: str
@@ -95,17 +97,21 @@ class Dataset:
     label_sets: dict[str, LabelSet] = field(default_factory=dict)
     words: Sequence[Sequence[Span]] | None = None
     skipped: int = 0
+    targets: Sequence[str] | None = None
 
     def __len__(self) -> int:
         return len(self.texts)
 
     def digest(self) -> str:
-        """Digest of what activations depend on: the texts and the given words."""
+        """Digest of what activations depend on: the texts, the given words and the targets."""
         spans = () if self.words is None else (repr(list(w)) for w in self.words)
-        return _digest([*self.texts, "\x1e", *spans])
+        targets = () if self.targets is None else ("\x1e", *self.targets)
+        return _digest([*self.texts, "\x1e", *spans, *targets])
 
-    def words_of(self, sample: int) -> Sequence[Span]:
-        """Character spans of the words of a sample."""
+    def words_of(self, sample: int, *, target: bool = False) -> Sequence[Span]:
+        """Character spans of the words of a sample's text, or of its target."""
+        if target and self.targets is not None:
+            return [match.span() for match in WORD.finditer(self.targets[sample])]
         if self.words is not None:
             return self.words[sample]
         return [match.span() for match in WORD.finditer(self.texts[sample])]
@@ -126,7 +132,9 @@ class Dataset:
             for name, s in self.label_sets.items()
         }
         words = None if self.words is None else self.words[:samples]
-        return Dataset(f"{self.name}[:{samples}]", self.texts[:samples], sets, words, self.skipped)
+        targets = None if self.targets is None else self.targets[:samples]
+        name = f"{self.name}[:{samples}]"
+        return Dataset(name, self.texts[:samples], sets, words, self.skipped, targets)
 
     @classmethod
     def of(
@@ -136,11 +144,13 @@ class Dataset:
         name: str = "texts",
         labels: dict[str, Sequence[Any]] | None = None,
         target: Sequence[str] | None = None,
+        targets: Sequence[str] | None = None,
     ) -> "Dataset":
         """Make a data set from texts, labels per sample, and the target word of each text.
 
         With `target`, each label set NAME is also given per word as NAME@target, on the
-        first whole-word occurrence of that word. Raises DatasetError for an empty text.
+        first whole-word occurrence of that word. `targets` are the texts that a decoder reads.
+        Raises DatasetError for an empty text.
         """
         for sample, text in enumerate(texts):
             if fault := text_fault(text):
@@ -153,7 +163,22 @@ class Dataset:
             sets[label] = LabelSet(label, "sample", items)
         if target is not None:
             sets |= _at_target(name, texts, sets, target)
-        return cls(name, list(texts), sets)
+        return cls(name, list(texts), sets, targets=_targets(name, texts, targets))
+
+
+def _targets(
+    name: str, texts: Sequence[str], targets: Sequence[str] | None
+) -> Sequence[str] | None:
+    if targets is None:
+        return None
+    if len(targets) != len(texts):
+        raise DatasetError(f"{name}: {len(texts)} texts but {len(targets)} targets")
+    for sample, text in enumerate(targets):
+        if fault := text_fault(text):
+            raise DatasetError(
+                f"{name}: the target of sample {sample} {fault}; mend it or leave the sample out"
+            )
+    return list(targets)
 
 
 def _at_target(
@@ -228,6 +253,7 @@ def dataset_of(
     text: str | None = None,
     labels: Sequence[str] | None = None,
     target: str | None = None,
+    decoder_text: str | None = None,
     skip_bad: bool = False,
 ) -> Dataset:
     """Choose the text, label and target columns of a table and check every text."""
@@ -237,13 +263,19 @@ def dataset_of(
         raise DatasetError(
             f"{table.name}: {said}; it has {listing(list(table.columns))}; use --text COLUMN"
         )
+    if decoder_text is not None and decoder_text not in table.columns:
+        raise DatasetError(
+            f"{table.name}: no column {decoder_text!r}; it has {listing(list(table.columns))}; "
+            f"use --decoder-text COLUMN"
+        )
     for wanted in [*(labels or ()), *([target] if target else ())]:
         if wanted not in table.columns:
             raise LabelError(
                 f"{table.name}: no column {wanted!r}; it has {listing(list(table.columns))}"
             )
-    keep, skipped = _good_records(table, column, skip_bad)
-    names = labels if labels is not None else [c for c in table.columns if c != column]
+    texts = [column, *([decoder_text] if decoder_text else ())]
+    keep, skipped = _good_records(table, texts, skip_bad)
+    names = labels if labels is not None else [c for c in table.columns if c not in texts]
 
     def picked(name: str) -> list[Any]:
         return [table.columns[name][i] for i in keep]
@@ -253,19 +285,22 @@ def dataset_of(
         name=table.name,
         labels={n: picked(n) for n in names if labels is not None or _scalar(table.columns[n])},
         target=picked(target) if target else None,
+        targets=picked(decoder_text) if decoder_text else None,
     )
-    return Dataset(dataset.name, dataset.texts, dataset.label_sets, skipped=skipped)
+    return replace(dataset, skipped=skipped)
 
 
-def _good_records(table: Table, column: str, skip_bad: bool) -> tuple[list[int], int]:
-    texts = table.columns[column]
-    faults = [text_fault(text) for text in texts]
-    keep = [i for i, fault in enumerate(faults) if fault is None]
-    if len(keep) < len(texts) and not skip_bad:
-        bad = next(i for i, fault in enumerate(faults) if fault is not None)
+def _good_records(table: Table, columns: list[str], skip_bad: bool) -> tuple[list[int], int]:
+    texts = table.columns[columns[0]]
+    faults: dict[int, str] = {}
+    for column in reversed(columns):
+        named = ((i, text_fault(text)) for i, text in enumerate(table.columns[column]))
+        faults |= {i: f"{column!r} {fault}" for i, fault in named if fault is not None}
+    keep = [i for i in range(len(texts)) if i not in faults]
+    if faults and not skip_bad:
+        bad = min(faults)
         raise DatasetError(
-            f"{table.where(bad)}: {column!r} {faults[bad]}; mend it, or use --skip-bad to leave "
-            f"such out"
+            f"{table.where(bad)}: {faults[bad]}; mend it, or use --skip-bad to leave such out"
         )
     if not keep:
         raise DatasetError(f"{table.name}: no text in it; a data set needs at least one sample")

@@ -115,8 +115,11 @@ class Extractor:
         for group in self._groups(first_sample):
             yield self._window(group, advance)
 
-    def batches(self) -> "Iterator[tuple[torch.Tensor, torch.Tensor]]":
-        """Yield the padded ids and masks (batch, length) of every forward pass, in order."""
+    def batches(self) -> "Iterator[tuple[torch.Tensor, ...]]":
+        """Yield the padded ids and mask (batch, length) of every forward pass, in order.
+
+        For sites of a decoder the ids and the mask of what it reads follow.
+        """
         for group in self._groups(0):
             pooled = [self._pool(one) for one in group]
             for batch in self._batches(pooled):
@@ -152,7 +155,9 @@ class Extractor:
         )
 
     def _pool(self, one: Encoded) -> Pooled:
-        words = self.dataset.words_of(one.sample) if self.options.pooling == "word" else ()
+        words: Sequence[tuple[int, int]] = ()
+        if self.options.pooling == "word":
+            words = self.dataset.words_of(one.sample, target=one.decoded)
         return pool(one, self.options.pooling, words, self.model.token_name)
 
     @property
@@ -188,7 +193,7 @@ class Extractor:
         with self.model.reading(self.sites, buffers.put) as read:
             for batch in self._batches(pooled):
                 chosen = [pooled[i] for i in batch]
-                longest = max(len(p.encoded) for p in chosen)
+                longest = max(len(p.encoded.read) for p in chosen)
                 source = [b * longest + p.positions for b, p in enumerate(chosen)]
                 target = [np.arange(offsets[i], offsets[i + 1]) for i in batch]
                 lengths = [p.lengths for p in chosen]
@@ -224,14 +229,18 @@ class Extractor:
         if batch:
             yield batch
 
-    def _tensors(self, batch: Sequence[Encoded]) -> "tuple[torch.Tensor, torch.Tensor]":
+    def _tensors(self, batch: Sequence[Encoded]) -> "tuple[torch.Tensor, ...]":
+        given = self._padded([one.ids for one in batch])
+        return (*given, *self._padded([one.read for one in batch])) if batch[0].decoded else given
+
+    def _padded(self, tokens: Sequence[list[int]]) -> "tuple[torch.Tensor, torch.Tensor]":
         import torch
 
-        longest = max(map(len, batch))
-        ids = np.full((len(batch), longest), self.model.pad_id)
-        mask = np.zeros((len(batch), longest), np.int64)
-        for b, one in enumerate(batch):
-            ids[b, : len(one)] = one.ids
+        longest = max(map(len, tokens))
+        ids = np.full((len(tokens), longest), self.model.pad_id)
+        mask = np.zeros((len(tokens), longest), np.int64)
+        for b, one in enumerate(tokens):
+            ids[b, : len(one)] = one
             mask[b, : len(one)] = 1
         return torch.from_numpy(ids), torch.from_numpy(mask)
 

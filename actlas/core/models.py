@@ -177,18 +177,28 @@ class LoadedModel:
             return ""
         return "decoder" if path.startswith("decoder") else "encoder"
 
-    def _forward(self, ids: "torch.Tensor", mask: "torch.Tensor") -> Any:
+    def _forward(
+        self,
+        ids: "torch.Tensor",
+        mask: "torch.Tensor",
+        decoder_ids: "torch.Tensor | None" = None,
+        decoder_mask: "torch.Tensor | None" = None,
+        **more: Any,
+    ) -> Any:
         import torch
 
-        arguments = {"input_ids": ids.to(self.device)}
+        arguments = {"input_ids": ids}
+        masks = {"attention_mask": mask}
         if self.is_encoder_decoder:
-            arguments["decoder_input_ids"] = self.shifted(arguments["input_ids"])
-        if not mask.all():  # without padding attention is faster unmasked
-            arguments["attention_mask"] = mask.to(self.device)
-            if self.is_encoder_decoder:
-                arguments["decoder_attention_mask"] = arguments["attention_mask"]
+            if decoder_ids is None or decoder_mask is None:
+                decoder_ids, decoder_mask = self.shifted(ids), mask
+            arguments["decoder_input_ids"] = decoder_ids
+            masks["decoder_attention_mask"] = decoder_mask
+        # without padding attention is faster unmasked
+        arguments |= {name: tensor for name, tensor in masks.items() if not tensor.all()}
+        moved = {name: tensor.to(self.device) for name, tensor in arguments.items()}
         with torch.inference_mode():
-            return self.module(**arguments, **self._no_cache)
+            return self.module(**moved, **self._no_cache, **more)
 
     @cached_property
     def _no_cache(self) -> dict[str, bool]:
@@ -207,11 +217,19 @@ class LoadedModel:
         return shifted
 
     def capture(
-        self, ids: "torch.Tensor", mask: "torch.Tensor", sites: Sequence[Site]
+        self,
+        ids: "torch.Tensor",
+        mask: "torch.Tensor",
+        sites: Sequence[Site],
+        *decoder: "torch.Tensor",
     ) -> "dict[str, torch.Tensor]":
         """Run ids (batch, length) and return (batch, length, width) for each site.
 
-        mask: 1 for tokens, 0 for padding at the end. The forward pass stops after the last
+        mask: 1 for tokens, 0 for padding at the end.
+        decoder: ids and mask (batch, length) of what the decoder reads; without them it reads
+            the text itself one place to the right.
+
+        The forward pass stops after the last
         of the sites; hooks sit on the real modules, so each tensor is the module's own.
         """
         captured: dict[str, torch.Tensor] = {}
@@ -220,13 +238,13 @@ class LoadedModel:
             captured[name] = tensor.clone()  # a later module may write into it
 
         with self.reading(sites, keep) as read:
-            read(ids, mask)
+            read(ids, mask, *decoder)
         return captured
 
     @contextmanager
     def reading(
         self, sites: Sequence[Site], sink: "Callable[[str, torch.Tensor], None]"
-    ) -> "Iterator[Callable[[torch.Tensor, torch.Tensor], None]]":
+    ) -> "Iterator[Callable[..., None]]":
         """Install hooks once for many forward passes of the function it gives (see `capture`).
 
         sink: handed each site's tensor (batch, length, width) the moment it is there; it must
@@ -247,13 +265,13 @@ class LoadedModel:
             if done == len(sites):
                 raise _AllCaptured
 
-        def run(ids: "torch.Tensor", mask: "torch.Tensor") -> None:
+        def run(*inputs: "torch.Tensor") -> None:
             nonlocal done
             counts.clear()
             done = 0
-            shape[:] = ids.shape
+            shape[:] = inputs[-2].shape  # ids, or where there is one the decoder's
             try:
-                self._forward(ids, mask)
+                self._forward(*inputs)
             except _AllCaptured:
                 return
             missed = [s.name for s in sites if counts.get(s.name, 0) <= s.call]
@@ -392,16 +410,50 @@ def _load_transformers(
             tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=trust_remote_code)
         except (OSError, ValueError, KeyError, ImportError, RuntimeError) as error:
             raise ModelError(f"cannot load {spec}: {_reason(error)}") from error
-    # A pooler is often left out of checkpoints; nothing we read comes after it.
-    missing = sorted(k for k in info["missing_keys"] if "pooler" not in k)
+    _check_missing(spec, module, info)
+    module.eval().to(device)
+    limit = _max_length(module, tokenizer)
+    return LoadedModel(spec, module, tokenizer, digest_folder(folder), limit, device)
+
+
+def _check_missing(spec: str, module: "nn.Module", info: dict[str, Any]) -> None:
+    # A pooler is often left out of checkpoints; nothing we read comes after it. Sinusoids are
+    # left out too: they are computed (Marian, Pegasus).
+    missing = sorted(
+        key
+        for key in info["missing_keys"]
+        if "pooler" not in key
+        and "Sinusoid" not in type(module.get_submodule(key.rpartition(".")[0])).__name__
+    )
     if missing:
         raise ModelError(
             f"{spec}: the checkpoint lacks {len(missing)} weights of {type(module).__name__} "
             f"({listing(missing, 3)}); they would be random, so nothing is loaded"
         )
-    module.eval().to(device)
-    limit = _max_length(module, tokenizer)
-    return LoadedModel(spec, module, tokenizer, digest_folder(folder), limit, device)
+
+
+def load_generator(model: LoadedModel) -> Any:
+    """Load an encoder–decoder's checkpoint again with the head that predicts tokens.
+
+    Raises ModelError where it is no encoder–decoder, or the checkpoint has no such head.
+    """
+    from transformers import AutoModelForSeq2SeqLM
+
+    if not model.is_encoder_decoder:
+        raise ModelError(
+            f"{model.spec} has no decoder that reads a text of its own ({model.architecture}); "
+            f"name an encoder–decoder, or leave out --generate"
+        )
+    with _quiet_transformers():
+        try:
+            module, info = AutoModelForSeq2SeqLM.from_pretrained(
+                resolve_model(model.spec), torch_dtype=model.dtype, use_safetensors=True,
+                output_loading_info=True,
+            )  # fmt: skip
+        except (OSError, ValueError, KeyError, ImportError, RuntimeError) as error:
+            raise ModelError(f"{model.spec} cannot generate: {_reason(error)}") from error
+    _check_missing(model.spec, module, info)
+    return module.eval().to(model.device)
 
 
 def _reason(error: Exception) -> str:

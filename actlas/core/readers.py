@@ -24,6 +24,7 @@ def read_dataset(
     text: str | None = None,
     labels: Sequence[str] | None = None,
     target: str | None = None,
+    decoder_text: str | None = None,
     split: str = "train",
     limit: int | None = None,
     skip_bad: bool = False,
@@ -36,6 +37,7 @@ def read_dataset(
     labels: columns to take as label sets (default: every other column of single values).
     target: a column that names one word of each text; every label set NAME is then also
         given per word, as NAME@target.
+    decoder_text: a column of the texts that the decoder of an encoder–decoder reads.
     split: which split of a Hugging Face data set.
     limit: take only the first samples.
     skip_bad: leave out records that cannot be parsed and empty texts, counted in
@@ -44,23 +46,35 @@ def read_dataset(
     Raises DatasetError naming the file and line, LabelError for a missing label column.
     """
     name = str(spec)
+    columns: dict[str, Any] = {
+        "text": text, "labels": labels, "target": target, "decoder_text": decoder_text,
+        "skip_bad": skip_bad,
+    }  # fmt: skip
     if limit is not None and limit < 1:
         raise DatasetError(f"limit {limit} leaves no sample; use 1 or more")
     if name.startswith("actlas:"):
+        _refuse_decoder_text(name, decoder_text)
         dataset = _read_shipped(name)
     elif name.startswith("hf:"):
-        table = _read_hub(name, split)
-        dataset = dataset_of(table, text=text, labels=labels, target=target, skip_bad=skip_bad)
+        dataset = dataset_of(_read_hub(name, split), **columns)
     else:
         path = Path(spec)
         _check_file(path)
         if path.suffix == ".conllu":
+            _refuse_decoder_text(name, decoder_text)
             dataset = _read_conllu(path, labels, skip_bad)
         else:
             read = READERS[path.suffix]
-            table = read(path, skip_bad)
-            dataset = dataset_of(table, text=text, labels=labels, target=target, skip_bad=skip_bad)
+            dataset = dataset_of(read(path, skip_bad), **columns)
     return dataset if limit is None or limit >= len(dataset) else dataset.head(limit)
+
+
+def _refuse_decoder_text(name: str, column: str | None) -> None:
+    if column is not None:
+        raise DatasetError(
+            f"{name} has no column {column!r} for a decoder; use a file with columns (.jsonl, "
+            f".csv, .tsv, .parquet), or leave out --decoder-text"
+        )
 
 
 def _check_file(path: Path) -> None:
