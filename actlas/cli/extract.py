@@ -9,6 +9,7 @@ from .common import json_option, print_record, print_rows, store_option
 if TYPE_CHECKING:
     from ..api import Work
 
+CHECKED = 32  # texts that `sites --check` takes
 POOLINGS = ("token", "word", "mean", "first", "last")
 
 
@@ -135,11 +136,29 @@ def say_plan(work: "Work") -> None:
 
 @click.command()
 @click.argument("model")
+@click.argument("dataset", required=False)
 @click.option("--all", "every", is_flag=True, help="Also every submodule, as module:PATH.")
+@click.option("--check", is_flag=True, help="Compare each site with the model's own output.")
 @model_options
 @json_option
-def sites(model: str, every: bool, as_json: bool, **options: Any) -> None:
-    """List the sites of MODEL with their widths."""
+def sites(
+    model: str, dataset: str | None, every: bool, check: bool, as_json: bool, **options: Any
+) -> None:
+    """List the sites of MODEL with their widths.
+
+    With --check, texts of DATASET (default: actlas:concepts) go through the model in batches,
+    as in an extraction, and are compared with what the model computes for a sample alone.
+    """
     from .. import core
 
-    print_rows(core.describe_sites(core.load_model(model, **options), every=every), as_json)
+    if (dataset and not check) or (every and check):
+        raise click.UsageError("DATASET goes with --check, and --all without it")
+    network = core.load_model(model, **options)
+    if not check:
+        print_rows(core.describe_sites(network, every=every), as_json)
+        return
+    texts = core.read_dataset(dataset or "actlas:concepts", limit=CHECKED)
+    proofs = core.check_sites(network, texts)
+    print_rows(core.check_table(network, proofs), as_json)
+    if not all(proof.holds for proof in proofs):
+        raise click.exceptions.Exit(1)

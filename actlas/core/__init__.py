@@ -13,6 +13,7 @@ from .errors import (
     ModelError,
     NonFiniteError,
     PluginError,
+    ProofError,
     ReadOnlyError,
     SchemaError,
     SiteError,
@@ -22,6 +23,7 @@ from .extraction import STORAGE_DTYPES, Estimate, ExtractOptions, Extractor, Win
 from .generation import generate_targets
 from .labels import Labels
 from .models import LoadedModel, Weights, array_bytes, describe_sites, load_model
+from .proof import Proof, check_sites, check_table, prove
 from .readers import read_dataset
 from .results import (
     Column,
@@ -62,6 +64,8 @@ __all__ = [
     "ModelError",
     "NonFiniteError",
     "PluginError",
+    "Proof",
+    "ProofError",
     "ReadOnlyError",
     "Result",
     "ResultTable",
@@ -77,6 +81,8 @@ __all__ = [
     "Window",
     "array_bytes",
     "canonical_json",
+    "check_sites",
+    "check_table",
     "checked_tables",
     "column_array",
     "count",
@@ -90,6 +96,7 @@ __all__ = [
     "load_model",
     "nearest",
     "pick_device",
+    "prove",
     "read_dataset",
     "select_sites",
 ]

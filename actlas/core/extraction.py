@@ -61,6 +61,8 @@ class Window:
     data: per site (rows, width) in the storage dtype, on the CPU.
     nonfinite: per site the number of rows with NaN or infinity as stored;
     overflow: how many of them were finite before the cast to the storage dtype.
+    witnesses: up to two short samples, the shorter first, by which the rows can be proven.
+    padded: whether one of them shared its batch with a longer sample.
     """
 
     first_sample: int
@@ -70,6 +72,8 @@ class Window:
     nonfinite: dict[str, int] = field(default_factory=dict)
     overflow: dict[str, int] = field(default_factory=dict)
     truncated: int = 0
+    witnesses: Sequence[Pooled] = ()
+    padded: bool = False
 
 
 @dataclass(frozen=True)
@@ -190,8 +194,10 @@ class Extractor:
         rows = rows_of(pooled)
         offsets = np.concatenate([[0], np.cumsum([len(p) for p in pooled])])
         buffers = _Buffers(self.sites, len(rows), self.options.dtype)
+        batches = list(self._batches(pooled))
+        witnesses, padded = _witnesses([[pooled[i] for i in batch] for batch in batches])
         with self.model.reading(self.sites, buffers.put) as read:
-            for batch in self._batches(pooled):
+            for batch in batches:
                 chosen = [pooled[i] for i in batch]
                 longest = max(len(p.encoded.read) for p in chosen)
                 source = [b * longest + p.positions for b, p in enumerate(chosen)]
@@ -208,7 +214,20 @@ class Extractor:
             buffers.nonfinite,
             buffers.overflow,
             sum(one.truncated for one in group),
+            witnesses,
+            padded,
         )
+
+    def capture(
+        self, samples: Sequence[Encoded], sites: Sequence[Site] | None = None
+    ) -> "dict[str, torch.Tensor]":
+        """Run samples in one batch; return (batch, length, width) for each site (default: all)."""
+        ids, mask, *decoder = self._tensors(samples)
+        return self.model.capture(ids, mask, sites or self.sites, *decoder)
+
+    def hidden_states(self, one: Encoded) -> "tuple[torch.Tensor, ...]":
+        """Return what transformers itself gives for a sample (see `LoadedModel`)."""
+        return self.model.hidden_states(*self._tensors([one]), side=self.side)
 
     def _batches(self, pooled: list[Pooled]) -> Iterator[list[int]]:
         """Yield indices of samples of like length whose padded batch fits the budget.
@@ -243,6 +262,27 @@ class Extractor:
             ids[b, : len(one)] = one
             mask[b, : len(one)] = 1
         return torch.from_numpy(ids), torch.from_numpy(mask)
+
+
+def _witnesses(batches: Sequence[Sequence[Pooled]]) -> tuple[list[Pooled], bool]:
+    """Choose two short samples of unlike length, one that was padded if any was."""
+    every = sorted((p for batch in batches for p in batch if len(p)), key=_length)
+    padded = [
+        p
+        for batch in batches
+        for p in batch
+        if len(p) and len(p.encoded) < max(len(other.encoded) for other in batch)
+    ]
+    chosen = [min(padded, key=_length)] if padded else every[:1]
+    for first in chosen[:1]:
+        rest = [p for p in every if p is not first]
+        unlike = (p for p in rest if len(p.encoded) != len(first.encoded))
+        chosen += [p for p in [next(unlike, rest[0] if rest else None)] if p is not None]
+    return sorted(chosen, key=_length), bool(padded)
+
+
+def _length(pooled: Pooled) -> int:
+    return len(pooled.encoded)
 
 
 class _Buffers:

@@ -200,6 +200,19 @@ class LoadedModel:
         with torch.inference_mode():
             return self.module(**moved, **self._no_cache, **more)
 
+    def hidden_states(self, *inputs: "torch.Tensor", side: str = "") -> "tuple[torch.Tensor, ...]":
+        """Return the states that transformers gives by itself (batch, length, width), no hooks.
+
+        inputs: as for `capture`. side: "encoder" or "decoder" of an encoder–decoder. Empty
+        where the network is not of transformers, or gives none.
+        """
+        from transformers import PreTrainedModel
+
+        if not isinstance(self.module, PreTrainedModel):
+            return ()
+        output = self._forward(*inputs, output_hidden_states=True)
+        return getattr(output, f"{side}_hidden_states" if side else "hidden_states", None) or ()
+
     @cached_property
     def _no_cache(self) -> dict[str, bool]:
         return {"use_cache": False} if hasattr(self.config, "use_cache") and self._caches else {}
