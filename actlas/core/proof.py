@@ -55,7 +55,7 @@ def prove(
     added: per site the greatest error that storage itself adds (int8), measured as the
         `difference` of a Proof is; it widens the tolerance.
 
-    Costs three to four forward passes of one short sample each.
+    Costs three forward passes of one short sample each.
     """
     proofs = measure(extractor, window, added)
     for proof in proofs:
@@ -68,19 +68,29 @@ def measure(
     extractor: Extractor, window: Window, added: Mapping[str, float] | None = None
 ) -> list[Proof]:
     """Return a proof for every site of a window, whether it holds or not."""
-    dtype, model = extractor.options.dtype, extractor.model
-    batched, single = _rows(extractor, window)
-    own = _hidden(extractor, window.witnesses[-1]) if window.witnesses else {}
+    model = extractor.model
+    ends = _stream(extractor)[-2:]  # the last hidden state is one of the two
+    wanted = {site.name: site for site in extractor.sites}
+    more = [site for site in ends if {s.name for s in ends} & set(wanted)]
+    sites = list((wanted | {site.name: wanted.get(site.name, site) for site in more}).values())
+    alone = [extractor.capture([one.encoded], sites) for one in window.witnesses]
+    batched, single = _rows(extractor, window, alone)
+    own = _hidden(extractor, window.witnesses[-1], alone[-1]) if alone else {}
     proofs = []
-    for site in extractor.sites:
-        more = (added or {}).get(site.name, 0.0)
-        bound = tolerance(model, site, dtype) + more
-        found = Proof(site.name, difference(batched[site.name], single[site.name]), bound, SINGLE)
-        if site.name in own:
-            exact = Proof(site.name, difference(*own[site.name]), _again(model.dtype), HIDDEN)
+    for name, site in wanted.items():
+        bound = tolerance(model, site, extractor.options.dtype) + (added or {}).get(name, 0.0)
+        found = Proof(name, difference(batched[name], single[name]), bound, SINGLE)
+        if name in own:
+            exact = Proof(name, difference(*own[name]), _again(model.dtype), HIDDEN)
             found = _both(found, exact)
         proofs.append(found)
     return proofs
+
+
+def _stream(extractor: Extractor) -> list[Site]:
+    """The residual stream of the stack that is extracted, in order."""
+    every = extractor.model.sites.values()
+    return [site for site in every if site.residual and site.stack == extractor.side]
 
 
 def _both(one: Proof, two: Proof) -> Proof:
@@ -168,13 +178,12 @@ def difference(stored: "torch.Tensor", own: "torch.Tensor") -> float:
 
 
 def _rows(
-    extractor: Extractor, window: Window
+    extractor: Extractor, window: Window, alone: "list[dict[str, torch.Tensor]]"
 ) -> "tuple[dict[str, torch.Tensor], dict[str, torch.Tensor]]":
     """Per site the witnesses' rows, as they are about to be stored and from each alone."""
     import torch
 
     pooling = extractor.options.pooling
-    alone = [extractor.capture([one.encoded]) for one in window.witnesses]
     together = _padded(extractor, window)
     batched, single = {}, {}
     for name in (site.name for site in extractor.sites):
@@ -224,7 +233,9 @@ def _pooled(tensor: "torch.Tensor", one: "Pooled", pooling: str) -> "torch.Tenso
     return torch.stack([tensor[torch.from_numpy(part)].float().mean(0) for part in parts])
 
 
-def _hidden(extractor: Extractor, one: "Pooled") -> "dict[str, tuple[torch.Tensor, torch.Tensor]]":
+def _hidden(
+    extractor: Extractor, one: "Pooled", read: "dict[str, torch.Tensor]"
+) -> "dict[str, tuple[torch.Tensor, torch.Tensor]]":
     """Per site what hooks read of a sample, and the hidden state that should equal it.
 
     With n blocks transformers gives n + 1 states: the stream before each block, and one at
@@ -232,28 +243,21 @@ def _hidden(extractor: Extractor, one: "Pooled") -> "dict[str, tuple[torch.Tenso
     architecture; so where it is not the one (by observation), the last block is compared
     through the norm. A model that gives another number of states is not compared.
     """
-    model, side = extractor.model, extractor.side
-    asked = {site.name: site for site in extractor.sites}
-    stream = [
-        asked.get(site.name, site)
-        for site in model.sites.values()
-        if site.residual and site.stack == side
-    ]
-    if not any(site.name in asked for site in stream):
+    stream = _stream(extractor)
+    if not any(site.name in read for site in stream):
         return {}
     states = extractor.hidden_states(one.encoded)
-    blocks = [site for site in stream if site.name.rpartition(".")[2] != "final"]
+    blocks = [site.name for site in stream if site.name.rpartition(".")[2] != "final"]
     if len(states) != len(blocks):
         return {}
-    read = extractor.capture([one.encoded], stream)
-    pairs = {s.name: (read[s.name], state) for s, state in zip(blocks, states, strict=True)}
-    if len(stream) > len(blocks):
-        final, last = stream[-1], blocks[-1].name
-        if difference(*_flat(pairs[last])) > _again(model.dtype):
-            norm = model.module.get_submodule(final.path)
-            pairs[last] = (_quietly(norm, read[last]), states[-1])
-            pairs[final.name] = (read[final.name], states[-1])
-    return {name: _flat(pair) for name, pair in pairs.items() if name in asked}
+    own = dict(zip(blocks, states, strict=True))
+    pairs = {name: _flat(read[name], own[name]) for name in blocks if name in read}
+    last, final = blocks[-1], stream[-1]
+    if final.name in read and final.name != last and difference(*pairs[last]) > 0:
+        norm = extractor.model.module.get_submodule(final.path)
+        pairs[last] = _flat(_quietly(norm, read[last]), states[-1])
+        pairs[final.name] = _flat(read[final.name], states[-1])
+    return pairs
 
 
 def _quietly(norm: Any, tensor: "torch.Tensor") -> "torch.Tensor":
@@ -264,10 +268,8 @@ def _quietly(norm: Any, tensor: "torch.Tensor") -> "torch.Tensor":
     return result
 
 
-def _flat(pair: "tuple[torch.Tensor, torch.Tensor]") -> "tuple[torch.Tensor, torch.Tensor]":
-    one, two = pair
-    width = one.shape[-1]
-    return one.reshape(-1, width).cpu(), two.reshape(-1, two.shape[-1]).cpu()
+def _flat(one: "torch.Tensor", two: "torch.Tensor") -> "tuple[torch.Tensor, torch.Tensor]":
+    return one.reshape(-1, one.shape[-1]).cpu(), two.reshape(-1, two.shape[-1]).cpu()
 
 
 def _refusal(extractor: Extractor, proof: Proof) -> str:
