@@ -1,5 +1,6 @@
 """Decoders that read a text of their own: targets given, or written by the model itself."""
 
+import dataclasses
 import json
 
 import pytest
@@ -152,11 +153,22 @@ def test_a_long_target_is_cut_and_counted_or_refused(tiny):
         extracted(model, data, max_length=20, on_long="error")
 
 
+def test_a_target_whose_tokenizer_ends_no_text_is_read_whole(tiny):
+    model = dataclasses.replace(tiny("t5"), tokenizer=tokenizer(wrapped=False))
+    rows, _ = extracted(model, DATA)
+    at = rows.sample == 3
+    ids = model.tokenizer("Oui")["input_ids"]
+    assert rows.token_id[at].tolist() == [model.decoder_start_id, *ids]
+    assert rows.end[at].tolist()[-1] == len("Oui")
+
+
 def test_no_batch_exceeds_the_budget_on_either_side(tiny):
     model = tiny("t5")
-    run = Extractor(model, DATA, model.select("decoder.embed"), ExtractOptions(batch_tokens=150))
+    data = Dataset.of(TEXTS * 2, targets=[*TARGETS, *(["short"] * 4), "long " * 30])
+    run = Extractor(model, data, model.select("decoder.embed"), ExtractOptions(batch_tokens=150))
     shapes = [[tuple(t.shape) for t in batch] for batch in run.batches()]
-    assert sum(batch[0][0] for batch in shapes) == len(DATA)
+    assert sum(batch[0][0] for batch in shapes) == len(data)
+    assert any(read[1] > ids[1] for ids, _, read, _ in shapes)
     assert max(batch[0][0] for batch in shapes) > 1
     for ids, mask, read, read_mask in shapes:
         assert ids == mask
