@@ -6,7 +6,7 @@ INSTALL := $(PIP) install --quiet --constraint requirements/constraints.txt
 # On two cores more threads only get into each other's way.
 export TOKENIZERS_PARALLELISM ?= true
 
-.PHONY: demo test check format docs bench clean
+.PHONY: demo test check format docs bench bench-peers clean
 
 demo: .venv/demo.installed
 	$(PY) -m actlas demo
@@ -31,8 +31,13 @@ docs: .venv/dev.installed
 bench: .venv/dev.installed
 	$(PY) -m benchmarks
 
+# Takes an hour and 12 GB in TMPDIR; `make bench-peers SENTENCES=400` is a short try.
+SENTENCES ?= 4000
+bench-peers: .venv/dev.installed .venv-peers/installed
+	$(PY) -m benchmarks.peers --sentences $(SENTENCES)
+
 clean:
-	rm -rf .venv demo
+	rm -rf .venv .venv-peers demo
 
 .venv/bin/python:
 	$(PYTHON) -m venv .venv
@@ -49,3 +54,9 @@ clean:
 .venv/dev.installed: pyproject.toml .venv/torch.installed
 	$(INSTALL) --editable ".[dev]"
 	touch $@ .venv/demo.installed
+
+.venv-peers/installed: benchmarks/peers/requirements.txt
+	$(PYTHON) -m venv .venv-peers
+	.venv-peers/bin/pip --disable-pip-version-check install --quiet $$(grep '^torch==' $<)
+	.venv-peers/bin/pip --disable-pip-version-check install --quiet --requirement $<
+	touch $@

@@ -14,6 +14,9 @@ from .api import (
     get as get,
 )
 from .api import (
+    load_model as load_model,
+)
+from .api import (
     open as open,
 )
 from .api import (
@@ -29,6 +32,12 @@ from .core import (
     AnalysisError as AnalysisError,
 )
 from .core import (
+    AudioFeed as AudioFeed,
+)
+from .core import (
+    Batch as Batch,
+)
+from .core import (
     CorruptError as CorruptError,
 )
 from .core import (
@@ -36,6 +45,15 @@ from .core import (
 )
 from .core import (
     DatasetError as DatasetError,
+)
+from .core import (
+    Encoded as Encoded,
+)
+from .core import (
+    Feed as Feed,
+)
+from .core import (
+    ImageFeed as ImageFeed,
 )
 from .core import (
     InputError as InputError,
@@ -51,6 +69,9 @@ from .core import (
 )
 from .core import (
     LoadedModel as LoadedModel,
+)
+from .core import (
+    Media as Media,
 )
 from .core import (
     ModelError as ModelError,
@@ -86,10 +107,16 @@ from .core import (
     StoreError as StoreError,
 )
 from .core import (
+    TextFeed as TextFeed,
+)
+from .core import (
+    TorchFeed as TorchFeed,
+)
+from .core import (
     Weights as Weights,
 )
 from .core import (
-    load_model as load_model,
+    pick_device as pick_device,
 )
 from .core import (
     read_dataset as read_dataset,
@@ -98,7 +125,13 @@ from .registry import (
     Analysis as Analysis,
 )
 from .registry import (
+    Loader as Loader,
+)
+from .registry import (
     analysis as analysis,
+)
+from .registry import (
+    loader as loader,
 )
 
 __version__: str

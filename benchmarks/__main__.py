@@ -5,7 +5,9 @@ import sys
 
 import torch
 
-NAMES = ("startup", "reading", "extraction", "memory")
+NAMES = (
+    "startup", "reading", "lookups", "extraction", "memory", "postgres", "concurrency", "kills",
+)  # fmt: skip
 
 if __name__ == "__main__":
     print(f"torch {torch.__version__}, {torch.get_num_threads()} threads")

@@ -14,17 +14,19 @@ CLINC = Path(__file__).parents[2] / "shared/data/clinc150/train.jsonl"
 
 @dataclass(frozen=True)
 class Bar:
-    """One measured number against what it must not pass."""
+    """One measured number against what it must not pass, or with `at_least` must reach."""
 
     name: str
     value: float
     limit: float
     unit: str = "×"
     note: str = ""
+    at_least: bool = False
 
     def __str__(self) -> str:
-        verdict = "met" if self.value <= self.limit else "MISSED"
-        against = f"{self.value:8.3f} {self.unit:<2} (≤ {self.limit:g})"
+        met = self.value >= self.limit if self.at_least else self.value <= self.limit
+        verdict, sign = "met" if met else "MISSED", "≥" if self.at_least else "≤"
+        against = f"{self.value:8.3f} {self.unit:<2} ({sign} {self.limit:g})"
         return f"{self.name:<58} {against:<24} {verdict:<6}  {self.note}"
 
 

@@ -9,18 +9,18 @@ from typing import Any
 import torch
 
 import actlas
-from actlas.core import Dataset, ExtractOptions, Extractor, LoadedModel
+from actlas.core import Batch, Dataset, ExtractOptions, Extractor, LoadedModel
 
 from .common import Bar, interleaved, ratio, sentences
 
 ROUNDS = 7
 
 
-def bare(model: LoadedModel, prepared: list[tuple[Any, ...]]) -> None:
+def bare(model: LoadedModel, prepared: list[Batch]) -> None:
     """Run the bare model over prepared batches."""
     with torch.inference_mode():
-        for ids, mask in prepared:
-            model.module(input_ids=ids, attention_mask=mask)
+        for batch in prepared:
+            model.module(**batch.arguments)
 
 
 def plain_loop(model: LoadedModel, texts: list[str]) -> list[Any]:
@@ -72,7 +72,7 @@ def run() -> list[Bar]:
             plain=lambda: plain_loop(model, list(data.texts)).clear(),
         )
         extract.store.close()
-    tokens = sum(int(mask.sum()) for _, mask in prepared)
+    tokens = sum(len(ids) for ids in model.tokenizer(list(data.texts))["input_ids"])
     note = f"{tokens / statistics.median(seconds['extract']):,.0f} tokens/s"
     return [
         Bar("extract (7 sites, float16, SQLite) / bare sorted forward",

@@ -38,7 +38,8 @@ def tiny(tiny_folder: Callable[[str], Path]) -> Callable[[str], LoadedModel]:
 
     def load(kind: str) -> LoadedModel:
         if kind not in loaded:
-            loaded[kind] = actlas.load_model(str(tiny_folder(kind)), device="cpu")
+            tower = "#image" if kind == "clip" else ""
+            loaded[kind] = actlas.load_model(f"{tiny_folder(kind)}{tower}", device="cpu")
         return loaded[kind]
 
     return load

@@ -6,6 +6,7 @@ from torch.testing import assert_close
 
 from actlas.core import sites as finding
 from actlas.core.adapters import BRANCHES
+from actlas.core.tracing import trace
 
 from .branches import CONFIGS, POST_NORM, build, inputs
 
@@ -32,10 +33,11 @@ def traced():
     def get(name):
         if name not in made:
             module = build(name)
-            calls = finding.trace(module, lambda: module(**inputs(module)))
-            streams = [c for c in calls if c.output is not None and c.output.ndim == 3]
+            calls = trace(module, lambda: module(**inputs(module)))
+            streams = [c for c in calls if c.output is not None and len(c.output.shape) == 3]
             shape = next(c.output.shape for c in reversed(streams) if c.output.shape[-1] == 16)
-            found = finding.find_sites(module, calls, tuple(shape[:2]))
+            two_sided = module.config.is_encoder_decoder
+            found = finding.find_sites(module, calls, tuple(shape[:2]), two_sided=two_sided)
             made[name] = module, found, read(module, found.values())
         return made[name]
 

@@ -69,7 +69,7 @@ def batch(model, texts=TEXTS):
     limit = min(model.max_length, 36)
     ids = [model.tokenizer(text, truncation=True, max_length=limit)["input_ids"] for text in texts]
     longest = max(map(len, ids))
-    padded = torch.tensor([one + [model.pad_id] * (longest - len(one)) for one in ids])
+    padded = torch.tensor([one + [model.feed.pad_id] * (longest - len(one)) for one in ids])
     mask = torch.tensor([[1] * len(one) + [0] * (longest - len(one)) for one in ids])
     return padded, mask
 
@@ -115,7 +115,7 @@ def named(stack, name):
 def capture(model, stack, *names):
     ids, mask = batch(model)
     sites = [model.sites[named(stack, name)] for name in names]
-    captured = model.capture(ids, mask, sites)
+    captured = model.capture(model.feed.batch(ids, mask), sites)
     return [captured[site.name] for site in sites]
 
 
@@ -198,7 +198,7 @@ def test_every_site_gives_batch_length_width(lively, kind, stack):
     model = lively(kind)
     ids, mask = batch(model)
     sites = [site for site in model.sites.values() if site.stack == stack]
-    for name, tensor in model.capture(ids, mask, sites).items():
+    for name, tensor in model.capture(model.feed.batch(ids, mask), sites).items():
         assert tuple(tensor.shape) == (*ids.shape, model.sites[name].width), name
 
 
@@ -304,9 +304,9 @@ def test_padding_does_not_leak_into_real_tokens(lively, kind, stack):
     sites = [site for site in model.sites.values() if site.stack == stack]
     lengths = mask.sum(dim=1).tolist()
     assert min(lengths) < max(lengths) / 4
-    together = model.capture(ids, mask, sites)
+    together = model.capture(model.feed.batch(ids, mask), sites)
     for i, length in enumerate(lengths):
-        alone = model.capture(ids[i : i + 1, :length], mask[i : i + 1, :length], sites)
+        alone = model.capture(model.feed.batch(ids[i : i + 1, :length]), sites)
         for site in sites:
             tensor = together[site.name].reshape(*ids.shape, -1)[i, :length]
             assert_close(alone[site.name].reshape(tensor.shape), tensor, rtol=1e-5, atol=1e-5)
@@ -317,16 +317,16 @@ def test_the_longest_text_allowed_runs(lively, kind):
     model = lively(kind)
     ids = torch.full((1, model.max_length), 7)
     site = next(site for site in model.sites.values() if site.residual)
-    captured = model.capture(ids, torch.ones_like(ids), [site])
+    captured = model.capture(model.feed.batch(ids), [site])
     assert captured[site.name].shape[1] == model.max_length
 
 
 def test_roberta_numbers_positions_after_its_padding_index(lively):
     model = lively("roberta")
-    assert model.max_length == model.config.max_position_embeddings - model.pad_id - 1
+    assert model.max_length == model.config.max_position_embeddings - model.feed.pad_id - 1
     ids = torch.full((1, model.max_length + 1), 7)
     with pytest.raises((IndexError, RuntimeError)):
-        model.capture(ids, torch.ones_like(ids), [model.sites["embed"]])
+        model.capture(model.feed.batch(ids), [model.sites["embed"]])
 
 
 def test_albert_runs_one_block_many_times_with_other_values_each_time(lively):
@@ -347,8 +347,11 @@ def test_row_t_of_a_decoder_depends_on_earlier_tokens_only_through_the_encoder(l
     ids, mask = batch(model, TEXTS[3:4])
     changed = ids.clone()
     changed[0, -1] = 9
-    assert torch.equal(model.shifted(ids), model.shifted(changed))
-    assert model.shifted(ids)[0, 0] == model.config.decoder_start_token_id
-    assert torch.equal(model.shifted(ids)[0, 1:], ids[0, :-1])
-    embed = [model.capture(x, mask, [model.sites["decoder.embed"]]) for x in (ids, changed)]
+    assert torch.equal(model.feed.shifted(ids), model.feed.shifted(changed))
+    assert model.feed.shifted(ids)[0, 0] == model.config.decoder_start_token_id
+    assert torch.equal(model.feed.shifted(ids)[0, 1:], ids[0, :-1])
+    embed = [
+        model.capture(model.feed.batch(x, mask), [model.sites["decoder.embed"]])
+        for x in (ids, changed)
+    ]
     assert torch.equal(embed[0]["decoder.embed"], embed[1]["decoder.embed"])

@@ -664,7 +664,7 @@ def test_what_is_removed_takes_what_hangs_on_it_along(store):
     for table in (
         "activations",
         "chunks",
-        "chunk_data",
+        "payloads",
         "rows",
         "runs",
         "arrays",

@@ -17,6 +17,7 @@ from actlas.core import (
     Extractor,
     InputError,
     ModelError,
+    TextFeed,
     generate_targets,
     read_dataset,
 )
@@ -71,7 +72,7 @@ def test_a_padded_batch_of_transformers_gives_the_same(tiny, kind):
 
     def padded(lists):
         longest = max(map(len, lists))
-        ids = torch.tensor([one + [model.pad_id] * (longest - len(one)) for one in lists])
+        ids = torch.tensor([one + [model.feed.pad_id] * (longest - len(one)) for one in lists])
         return ids, torch.tensor([[1] * len(one) + [0] * (longest - len(one)) for one in lists])
 
     ids, mask = padded([model.tokenizer(text)["input_ids"] for text in TEXTS])
@@ -154,11 +155,13 @@ def test_a_long_target_is_cut_and_counted_or_refused(tiny):
 
 
 def test_a_target_whose_tokenizer_ends_no_text_is_read_whole(tiny):
-    model = dataclasses.replace(tiny("t5"), tokenizer=tokenizer(wrapped=False))
+    model = tiny("t5")
+    feed = TextFeed(tokenizer(wrapped=False), model.config, model.max_length)
+    model = dataclasses.replace(model, feed=feed)
     rows, _ = extracted(model, DATA)
     at = rows.sample == 3
     ids = model.tokenizer("Oui")["input_ids"]
-    assert rows.token_id[at].tolist() == [model.decoder_start_id, *ids]
+    assert rows.token_id[at].tolist() == [model.feed.decoder_start_id, *ids]
     assert rows.end[at].tolist()[-1] == len("Oui")
 
 
@@ -166,15 +169,19 @@ def test_no_batch_exceeds_the_budget_on_either_side(tiny):
     model = tiny("t5")
     data = Dataset.of(TEXTS * 2, targets=[*TARGETS, *(["short"] * 4), "long " * 30])
     run = Extractor(model, data, model.select("decoder.embed"), ExtractOptions(batch_tokens=150))
-    shapes = [[tuple(t.shape) for t in batch] for batch in run.batches()]
-    assert sum(batch[0][0] for batch in shapes) == len(data)
-    assert any(read[1] > ids[1] for ids, _, read, _ in shapes)
-    assert max(batch[0][0] for batch in shapes) > 1
-    for ids, mask, read, read_mask in shapes:
-        assert ids == mask
-        assert read == read_mask
-        assert ids[0] == read[0]
-        assert ids[0] == 1 or max(ids[1], read[1]) * ids[0] <= 150
+    shapes = [
+        {name: tuple(tensor.shape) for name, tensor in batch.arguments.items()}
+        for batch in run.batches()
+    ]
+    assert sum(batch["input_ids"][0] for batch in shapes) == len(data)
+    assert any(batch["decoder_input_ids"][1] > batch["input_ids"][1] for batch in shapes)
+    assert max(batch["input_ids"][0] for batch in shapes) > 1
+    for batch in shapes:
+        (samples, ids), (others, read) = batch["input_ids"], batch["decoder_input_ids"]
+        assert batch.get("attention_mask", (samples, ids)) == (samples, ids)
+        assert batch.get("decoder_attention_mask", (samples, read)) == (samples, read)
+        assert samples == others
+        assert samples == 1 or max(ids, read) * samples <= 150
 
 
 def test_targets_are_part_of_what_a_data_set_is():
@@ -211,16 +218,18 @@ def test_a_column_of_a_file_is_what_the_decoder_reads(table):
 
 
 def test_bad_columns_for_the_decoder_are_refused_in_one_line(table, tmp_path):
-    with pytest.raises(DatasetError, match="no column 'de'; it has text, fr, kind; use --decoder"):
+    with pytest.raises(DatasetError, match="no 'de', which --decoder-text names; it has text, fr"):
         read_dataset(table, decoder_text="de")
+    with pytest.raises(DatasetError, match="no column 'de'; it has text, fr, kind; use --decoder"):
+        read_dataset(table, decoder_text="de", skip_bad=True)
     with table.open("a") as file:
         file.write('\n{"text": "good", "fr": ""}\n{"text": "", "fr": "bon"}\n')
-    with pytest.raises(DatasetError, match=r"line 6: 'fr' is empty; mend it, or use --skip-bad"):
+    with pytest.raises(DatasetError, match=r"line 6: 'fr' is empty, which .*; mend it, or"):
         read_dataset(table, decoder_text="fr")
     data = read_dataset(table, decoder_text="fr", skip_bad=True)
     assert (len(data), data.skipped) == (5, 2)
     assert list(data.targets) == TARGETS
-    with pytest.raises(DatasetError, match="actlas:concepts has no column 'fr' for a decoder"):
+    with pytest.raises(DatasetError, match=r"concepts.* no column 'fr'; it has .*--decoder-text"):
         read_dataset("actlas:concepts", decoder_text="fr")
 
 
@@ -277,7 +286,7 @@ def test_a_sample_for_which_nothing_is_written_has_only_what_starts_a_text(tiny)
     model = tiny("t5")
     data = Dataset("silent", TEXTS[:2], targets=["", "Oui"])
     rows, _ = extracted(model, data)
-    assert rows.token_id[rows.sample == 0].tolist() == [model.decoder_start_id, 1]  # and <s>
+    assert rows.token_id[rows.sample == 0].tolist() == [model.feed.decoder_start_id, 1]  # and <s>
 
 
 def test_sinusoids_left_out_of_a_checkpoint_are_computed(writer_folder):

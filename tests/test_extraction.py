@@ -282,15 +282,15 @@ def test_what_stands_in_padding_is_not_counted(tiny):
     base = tiny("llama")
 
     def spoil(module):
-        module.embed_tokens.weight[base.pad_id] = math.nan
+        module.embed_tokens.weight[base.feed.pad_id] = math.nan
 
     model, seen = changed(base, spoil), []
     model.module.embed_tokens.register_forward_pre_hook(lambda module, ids: seen.append(ids[0]))
     run = extractor(model, sites="embed", batch_tokens=300)
     for window in run.windows():
-        assert base.pad_id not in window.rows.token_id
+        assert base.feed.pad_id not in window.rows.token_id
         assert window.nonfinite == {"embed": 0}
-    assert any((ids == base.pad_id).any() for ids in seen)
+    assert any((ids == base.feed.pad_id).any() for ids in seen)
 
 
 def test_each_site_has_its_own_count(tiny):
@@ -331,7 +331,7 @@ def test_the_estimate_of_few_samples_is_exact_and_timed(tiny):
     "wrong",
     [
         {"pooling": "max"},
-        {"dtype": "int8"},
+        {"dtype": "int4"},
         {"batch_tokens": 0},
         {"max_length": 0},
         {"on_long": "eror"},

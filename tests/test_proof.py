@@ -22,6 +22,7 @@ from actlas.core import (
     ExtractOptions,
     Extractor,
     ProofError,
+    buffers,
     check_sites,
     prove,
     read_dataset,
@@ -80,7 +81,7 @@ def test_every_site_of_a_sound_model_holds(tiny, kind, compute):
 def test_every_pooling_and_storage_dtype_holds(tiny, kind, pooling, storage):
     model = lively(tiny(kind))
     proofs = proofs_of(model, pooling=pooling, dtype=storage, batch_tokens=64)
-    eps = torch.finfo(getattr(torch, storage)).eps
+    eps = 0 if storage == "int8" else torch.finfo(getattr(torch, storage)).eps
     assert all(p.tolerance < max(2 * eps, 1e-4) for p in proofs.values())
 
 
@@ -226,12 +227,12 @@ def test_samples_without_rows_are_no_witnesses(tiny):
 
 def wrongly_aimed(monkeypatch, change):
     """Break where the rows of a batch come from or go to."""
-    aim = extracting._Buffers.aim
+    aim = buffers.Buffers.aim
 
     def wrong(self, source, lengths, target):
         aim(self, *change(source, lengths, target))
 
-    monkeypatch.setattr(extracting._Buffers, "aim", wrong)
+    monkeypatch.setattr(buffers.Buffers, "aim", wrong)
 
 
 @pytest.mark.parametrize("storage", STORAGE_DTYPES)
@@ -253,7 +254,7 @@ def test_a_mean_that_counts_padding_is_found(tiny, monkeypatch):
 
     def wrong(one, pooling, words, name):
         made = pool(one, pooling, words, name)
-        fewer = np.arange(len(one.read) - 1)
+        fewer = np.arange(len(one) - 1)
         return dataclasses.replace(made, positions=fewer, lengths=np.array([len(fewer)]))
 
     pool = tokens.pool
@@ -267,7 +268,7 @@ def test_one_number_off_by_two_percent_is_found(tiny, storage, site):
     run, window = first_window(lively(tiny("gpt2")), site, dtype=storage)
     prove(run, window)
     row = int(np.flatnonzero(window.rows.sample == window.witnesses[0].encoded.sample)[-1])
-    data = window.data[site]
+    data = window.data[site] = window.data[site].clone()
     unit = int(data[row].abs().argmax())
     data[row, unit] *= 1.02
     with pytest.raises(ProofError, match=rf"^{site}: "):
@@ -381,7 +382,7 @@ def test_numbers_too_large_for_the_storage_dtype_are_proven_like_others(tiny):
 def test_what_storage_adds_widens_the_tolerance(tiny):
     run, window = first_window(lively(tiny("gpt2")), "layers.1", dtype="float32")
     (plain,) = prove(run, window)
-    window.data["layers.1"] += 0.01
+    window.data["layers.1"] = window.data["layers.1"] + 0.01
     with pytest.raises(ProofError):
         prove(run, window)
     (wide,) = prove(run, window, {"layers.1": 0.5})

@@ -54,7 +54,12 @@ def state(store):
                 "FROM rows ORDER BY row"
             ),
             "extractions": rows("SELECT key, rows, truncated FROM extractions"),
-            "data": rows("SELECT count(*) FROM chunk_data"),
+            "data": rows("SELECT count(*) FROM payloads"),
+            "tops": rows(
+                "SELECT a.site, t.first_row, t.rows, t.k, t.checksum FROM top_indexes t "
+                "JOIN activations a ON a.id = t.activation_id ORDER BY 1, 2"
+            ),
+            "owners": rows("SELECT owner, heartbeat FROM shards"),
         }
 
 
@@ -147,15 +152,16 @@ def test_stopped_again_and_again(tiny, store, monkeypatch, undisturbed, stops):
 
 
 def test_a_window_is_committed_whole_or_not_at_all(tiny, store, monkeypatch, undisturbed, stops):
-    from actlas.storage import activations
+    from actlas.storage import windows
 
     with monkeypatch.context() as patch:  # chunks of the third window are written, its rows not
-        raise_at(patch, activations, "_insert_rows", 2, RuntimeError("power cut"))
+        raise_at(patch, windows, "_row_columns", 2, RuntimeError("power cut"))
         with pytest.raises(RuntimeError, match="power cut"):
             store.extract(tiny("bert"), data(), SITES, **OPTIONS)
     assert progress(store) == dict.fromkeys(SITES, (stops[1], False))
     sizes = store.database.sizes()
-    assert sizes["chunks"] == sizes["chunk_data"] == 2 * len(SITES)
+    assert sizes["chunks"] == 2 * len(SITES)
+    assert sizes["payloads"] == sizes["chunks"] + sizes["top_indexes"]
     store.extract(tiny("bert"), data(), SITES, **OPTIONS)
     assert state(store) == undisturbed()
 
@@ -240,7 +246,7 @@ def test_a_disk_too_small_is_refused_before_anything_is_computed(tiny, store, mo
         with pytest.raises(actlas.StoreError, match=r"disk is too small: .* to write, .* free"):
             store.extract(tiny("bert"), data(), SITES, **OPTIONS)
         sizes = store.database.sizes()
-        assert sizes["chunks"] == sizes["chunk_data"] == sizes["rows"] == 0
+        assert sizes["chunks"] == sizes["payloads"] == sizes["rows"] == 0
         patch.setattr(type(store.database.backend), "free_bytes", lambda self: None)  # unknown
         patch.undo()
     assert store.extract(tiny("bert"), data(), SITES, **OPTIONS).record.rows

@@ -73,12 +73,12 @@ def test_the_physical_layout_is_as_measured(store):
         sql = store.sql("SELECT name, sql FROM sqlite_master WHERE type = 'table'")
         without = {n for n, s in zip(sql["name"], sql["sql"], strict=True) if "WITHOUT ROWID" in s}
         assert {"rows", "samples"} <= without
-        assert "chunk_data" not in without  # chunk_id is the row id that blobopen takes
+        assert "payloads" not in without  # id is the row id that blobopen takes
     else:
         storage = store.sql(
             "SELECT attrelid::regclass::text AS table, attstorage::text AS storage "
             "FROM pg_attribute WHERE attname = 'data' AND attrelid IN "
-            "('chunk_data'::regclass, 'arrays'::regclass)"
+            "('payloads'::regclass, 'arrays'::regclass)"
         )
         assert set(storage["storage"]) == {"e"}
         assert len(storage) == 2
@@ -113,7 +113,7 @@ def test_an_older_store_is_refused_with_the_command(store, store_url, monkeypatc
     store.close()
     monkeypatch.setattr(schema, "HEAD", "0099")
     with pytest.raises(
-        actlas.SchemaError, match=r"schema 0001.*needs 0099.*`actlas store upgrade --store .*`"
+        actlas.SchemaError, match=r"schema 0002.*needs 0099.*`actlas store upgrade --store .*`"
     ) as caught:
         actlas.open(store_url)
     one_line(caught)

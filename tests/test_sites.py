@@ -7,7 +7,7 @@ import torch
 import transformers
 from torch import nn
 
-from actlas.core import LoadedModel, Site, SiteError, describe_sites, select_sites
+from actlas.core import LoadedModel, Site, SiteError, TextFeed, describe_sites, select_sites
 
 SOME_SITES = [
     "embed",
@@ -163,7 +163,7 @@ def test_any_submodule_with_a_vector_a_token_is_a_site(tiny):
     kept = []
     hook = model.module.h[1].mlp.c_fc.register_forward_hook(lambda m, x, y: kept.append(y))
     try:
-        captured = model.capture(ids, torch.ones_like(ids), [site])
+        captured = model.capture(model.feed.batch(ids), [site])
     finally:
         hook.remove()
     assert torch.equal(captured[site.name], kept[0])
@@ -179,8 +179,24 @@ def test_submodules_of_the_decoder_belong_to_the_decoder(tiny):
 def test_a_submodule_without_a_vector_a_token_is_refused_naming_its_shape(tiny):
     with pytest.raises(SiteError, match=r"module:wpe yields shape \(1, 5, 16\), not \(batch"):
         tiny("gpt2").select("module:wpe")
-    with pytest.raises(SiteError, match=r"module:pooler yields shape \(2, 16\)"):
-        tiny("bert").select("module:pooler")
+    with pytest.raises(
+        SiteError, match=r"module:embeddings\.position_embeddings yields shape \(1,"
+    ):
+        tiny("bert").select("module:embeddings.position_embeddings")
+
+
+def test_a_submodule_with_a_vector_a_sample_is_a_site_of_its_own_kind(tiny):
+    model = tiny("bert")
+    (site,) = model.select("module:pooler")
+    assert (site.width, site.layout, site.stack, site.whole) == (16, "vector", "sample", True)
+    ids = torch.tensor([[5, 6, 7], [8, 9, 4]])
+    captured = model.capture(model.feed.batch(ids), [site])
+    with torch.inference_mode():
+        wanted = model.module(input_ids=ids).pooler_output
+    assert captured[site.name].shape == (2, 1, 16)
+    assert torch.equal(captured[site.name][:, 0], wanted)
+    with pytest.raises(SiteError, match=r"places: layers\.1 \(token\), module:pooler \(sample\)"):
+        model.select("layers.1,module:pooler")
 
 
 def test_an_unknown_submodule_is_refused_with_the_nearest(tiny):
@@ -235,7 +251,7 @@ def test_named_sites_and_submodules_can_be_read_together(tiny):
     sites = model.select("module:h.0.mlp,layers.1,layers.0.mlp")
     assert names_of(sites) == ["layers.0.mlp", "layers.1", "module:h.0.mlp"]
     ids = torch.tensor([[5, 6, 7]])
-    captured = model.capture(ids, torch.ones_like(ids), sites)
+    captured = model.capture(model.feed.batch(ids), sites)
     assert torch.equal(captured["layers.0.mlp"], captured["module:h.0.mlp"])
 
 
@@ -243,7 +259,7 @@ def test_a_submodule_named_twice_is_read_once(tiny):
     model = tiny("gpt2")
     sites = model.select("module:h.0,module:h.0")
     ids = torch.tensor([[5, 6, 7]])
-    assert list(model.capture(ids, torch.ones_like(ids), sites)) == ["module:h.0"]
+    assert list(model.capture(model.feed.batch(ids), sites)) == ["module:h.0"]
     assert names_of(sites) == ["module:h.0"]
 
 
@@ -252,7 +268,7 @@ def test_sites_that_the_forward_does_not_reach_are_named(tiny):
     ids = torch.tensor([[5, 6, 7]])
     never = Site("layers.0", "h.0", 16, call=1)
     with pytest.raises(SiteError, match=r"did not reach layers\.0"):
-        model.capture(ids, torch.ones_like(ids), [never])
+        model.capture(model.feed.batch(ids), [never])
 
 
 def test_describing_lists_the_named_sites_with_their_modules(tiny):
@@ -298,7 +314,7 @@ class Toy(nn.Module):
 
 
 def loaded(module):
-    return LoadedModel("toy", module.eval(), None, "0" * 32, 100)
+    return LoadedModel("toy", module.eval(), TextFeed(None, module.config, 100), "0" * 32)
 
 
 def chain(toy, stream):
@@ -316,9 +332,37 @@ def test_blocks_are_found_in_a_network_unknown_to_us():
     assert list(model.sites) == ["embed", "layers.0", "layers.1", "layers.2"]
 
 
-@pytest.mark.parametrize("toy", [Toy(sum_of_experts), Toy(chain, as_list=False)])
-def test_without_a_chain_of_blocks_only_submodules_can_be_chosen(toy):
-    model = loaded(toy)
+def test_blocks_in_a_sequential_are_found_too():
+    model = loaded(Toy(chain, as_list=False))
+    assert list(model.sites) == ["embed", "layers.0", "layers.1", "layers.2"]
+    assert [model.sites[f"layers.{i}"].path for i in range(3)] == [f"blocks.{i}" for i in range(3)]
+
+
+class Unpadded(nn.Sequential):
+    """A network whose forward takes token ids and is a Sequential itself."""
+
+    def forward(self, input_ids, attention_mask=None):
+        return super().forward(input_ids)
+
+
+def test_what_embeds_token_ids_is_no_block_of_a_sequential():
+    torch.manual_seed(0)
+    module = Unpadded(nn.Embedding(50, 6), nn.Linear(6, 6), nn.LayerNorm(6))
+    module.config = Toy(chain).config
+    assert [(s.name, s.path) for s in loaded(module).sites.values()] == [
+        ("embed", "1"), ("layers.0", "1"), ("layers.1", "2")
+    ]  # fmt: skip
+
+
+def test_a_list_of_modules_goes_before_a_sequential_whatever_their_lengths():
+    toy = Toy(lambda toy, x: chain(toy, toy.stem(x)))
+    toy.stem = nn.Sequential(*[nn.Linear(6, 6) for _ in range(7)])
+    paths = [site.path for site in loaded(toy).sites.values()]
+    assert paths == ["blocks.0", "blocks.0", "blocks.1", "blocks.2"]
+
+
+def test_without_a_chain_of_blocks_only_submodules_can_be_chosen():
+    model = loaded(Toy(sum_of_experts))
     assert model.sites == {}
     for pattern in ("layers.*", "residual", "embed"):
         with pytest.raises(SiteError, match=r"Toy has no list of blocks .* module:PATH"):
@@ -347,11 +391,10 @@ def test_a_block_that_writes_into_the_stream_changes_no_earlier_site():
     toy.blocks = nn.ModuleList([InPlace() for _ in range(3)])
     model = loaded(toy)
     ids = torch.tensor([[5, 6, 7]])
-    mask = torch.ones_like(ids)
     sites = list(model.sites.values())
-    together = model.capture(ids, mask, sites)
+    together = model.capture(model.feed.batch(ids), sites)
     for site in sites:
-        alone = model.capture(ids, mask, [site])[site.name].clone()
+        alone = model.capture(model.feed.batch(ids), [site])[site.name].clone()
         assert torch.equal(together[site.name], alone), site.name
     assert torch.equal(together["embed"], toy.embedding(ids))
 
@@ -365,8 +408,7 @@ def test_a_branch_that_is_added_to_in_place_is_kept_as_it_was():
     module = transformers.AutoModel.from_config(config)
     model = loaded(module)
     ids = torch.tensor([[5, 6, 7]])
-    mask = torch.ones_like(ids)
     (mlp,) = model.select("module:h.0.mlp")
-    alone = model.capture(ids, mask, [mlp])[mlp.name].clone()
-    together = model.capture(ids, mask, [mlp, model.sites["layers.1"]])[mlp.name]
+    alone = model.capture(model.feed.batch(ids), [mlp])[mlp.name].clone()
+    together = model.capture(model.feed.batch(ids), [mlp, model.sites["layers.1"]])[mlp.name]
     assert torch.equal(together, alone)

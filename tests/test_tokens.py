@@ -22,6 +22,7 @@ from actlas.core import (
     LabelError,
     Labels,
     LabelSet,
+    TextFeed,
     labels_for,
 )
 
@@ -328,7 +329,8 @@ def test_words_without_character_offsets_are_refused(tiny):
         def convert_ids_to_tokens(self, ids):
             return model.tokenizer.convert_ids_to_tokens(ids)
 
-    slow = dataclasses.replace(model, tokenizer=Slow())
+    feed = TextFeed(Slow(), model.config, model.max_length)
+    slow = dataclasses.replace(model, feed=feed)
     with pytest.raises(InputError, match=r"character offsets.*--pooling token"):
         windows_of(slow, Dataset.of(TEXTS), pooling="word")
     assert len(windows_of(slow, Dataset.of(TEXTS))[0].rows) > 0

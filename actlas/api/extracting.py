@@ -5,38 +5,51 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any, final
+from typing import final
 
 from ..core import (
     Dataset,
     Estimate,
     ExtractOptions,
     Extractor,
+    InputError,
     LoadedModel,
+    Site,
     StoreError,
     Window,
     count,
     human_bytes,
-    load_model,
-    read_dataset,
 )
 from ..storage import (
     Activation,
     Database,
     Extraction,
+    Part,
+    Place,
+    Shard,
     add_dataset,
     add_model,
     begin_extraction,
+    claim,
     extraction_key,
-    finish_extraction,
+    finish_shard,
+    held,
+    missing_parts,
     options_json,
+    owner_name,
+    pack_window,
+    patiently,
+    shards_of,
+    smaller_extraction,
     write_window,
 )
+from ..storage import Dataset as StoredDataset
 from .environment import versions
 from .progress import bar
+from .tops import Tops
 
 SPARE_BYTES = 64 << 20
+WAIT_SECONDS = 0.5
 
 
 @final
@@ -81,58 +94,91 @@ class BackgroundWriter:
 
 @dataclass(frozen=True)
 class Work:
-    """An extraction as asked for, and what of it is still to do."""
+    """An extraction as asked for, and what of one shard of it is still to do."""
 
     extraction: Extraction
+    shard: Shard | None
     sites: list[Activation]
-    todo: list[Activation]
+    todo: list[Part]
     estimate: Estimate | None
 
 
-def extract(
-    database: Database,
-    model: str | LoadedModel,
-    dataset: str | Path | Dataset,
-    *,
-    sites: str | list[str],
-    options: ExtractOptions,
-    progress: bool,
-    on_plan: Callable[[Work], None] | None,
-    loading: dict[str, Any],
-) -> Extraction:
+@dataclass(frozen=True)
+class Request:
+    """What is asked for; shard is (number from 1, of how many)."""
+
+    model: LoadedModel
+    texts: Dataset
+    sites: list[Site]
+    options: ExtractOptions
+    shard: tuple[int, int] | None = None
+    progress: bool = False
+    on_plan: Callable[[Work], None] | None = None
+    on_wait: Callable[[str], None] | None = None
+
+    @property
+    def names(self) -> list[str]:
+        """Names of the sites."""
+        return [site.name for site in self.sites]
+
+
+def extract(database: Database, request: Request) -> Extraction:
     """Do what of an extraction is missing and return its record."""
-    texts = dataset if isinstance(dataset, Dataset) else read_dataset(dataset)
-    network = model if isinstance(model, LoadedModel) else load_model(model, **loading)
-    chosen = network.select(sites)
-    extraction, activations = _begin(database, network, texts, chosen, options)
-    todo = [a for a in activations if not a.complete]
-    if not todo and on_plan:
-        on_plan(Work(extraction, activations, [], None))
-    while todo:
-        wanted = {a.site for a in todo}
-        missing = [site for site in chosen if site.name in wanted]
-        extractor = Extractor(network, texts, missing, options)
-        estimate = extractor.estimate(timed=on_plan is not None)
-        first = min(a.samples_done for a in todo)
-        _check_space(database, estimate, len(texts), first)
-        if on_plan:
-            on_plan(Work(extraction, activations, todo, estimate))
-        _write_all(database, extraction, extractor, first, progress)
-        todo = finish_extraction(database, extraction, sorted(wanted), len(texts))
+    _check_shard(request)
+    extraction, activations = _begin(database, request)
+    shards = _wanted(database, extraction, request)
+    if not _missing(database, extraction, shards, request.names):
+        if request.on_plan:
+            request.on_plan(Work(extraction, None, activations, [], None))
+        return extraction
+    owner, told = owner_name(), request.on_wait is None
+    while missing := _missing(database, extraction, shards, request.names):
+        for shard in missing:
+            busy = claim(database, extraction.id, shard.shard, owner)
+            if busy is None:
+                _extract_shard(database, Place(extraction, shard.shard, owner), request)
+                break
+        else:  # others are at work on all that is missing
+            if request.on_wait and busy and not told:
+                request.on_wait(busy)
+                told = True
+            time.sleep(WAIT_SECONDS)
     return extraction
 
 
-def _begin(
-    database: Database,
-    network: LoadedModel,
-    texts: Dataset,
-    chosen: list[Any],
-    options: ExtractOptions,
-) -> tuple[Extraction, list[Activation]]:
-    model, data = add_model(database, network), add_dataset(database, texts)
-    stack = chosen[0].stack
+def _check_shard(request: Request) -> None:
+    if request.shard is None:
+        return
+    part, shards = request.shard
+    samples = len(request.texts)
+    if not 1 <= part <= shards <= samples:
+        raise InputError(
+            f"no shard {part}/{shards} of {count(samples, 'sample')}; use K/N with K from 1 to N, "
+            f"and N at most {samples}"
+        )
+
+
+def _wanted(database: Database, extraction: Extraction, request: Request) -> list[Shard]:
+    shards = list(shards_of(database, extraction.id))
+    return shards if request.shard is None else [shards[request.shard[0] - 1]]
+
+
+def _missing(
+    database: Database, extraction: Extraction, shards: list[Shard], sites: list[str]
+) -> list[Shard]:
+    return [s for s in shards if missing_parts(database, extraction.id, s.shard, sites)]
+
+
+def _begin(database: Database, request: Request) -> tuple[Extraction, list[Activation]]:
+    network, options = request.model, request.options
+    model, data = add_model(database, network), add_dataset(database, request.texts)
+    stack = request.sites[0].stack
+
+    def key(dataset: StoredDataset) -> str:
+        return extraction_key(model, dataset, options, network.dtype, stack)
+
     wanted = Extraction(
-        key=extraction_key(model, data, options, network.dtype, stack),
+        key=key(data),
         model_id=model.id,
         dataset_id=data.id,
         pooling=options.pooling,
@@ -142,11 +188,41 @@ def _begin(
         device=network.device,
         seconds=0.0,
     )
-    return begin_extraction(database, wanted, chosen, list(network.sites))
+    return begin_extraction(
+        database,
+        wanted,
+        request.sites,
+        list(network.sites),
+        samples=len(request.texts),
+        shards=request.shard and request.shard[1],
+        smaller=lambda session: smaller_extraction(session, data, request.texts.prefix_digest, key),
+    )
 
 
-def _check_space(database: Database, estimate: Estimate, samples: int, first: int) -> None:
-    needed = estimate.bytes * (samples - first) / samples * 1.02 + estimate.rows * 100
+def _extract_shard(database: Database, place: Place, request: Request) -> None:
+    """Extract what one shard lacks, its claim held."""
+    extraction = place.extraction
+    with held(database, extraction.id, place.shard, place.owner):
+        shard = shards_of(database, extraction.id)[place.shard]
+        while todo := missing_parts(database, extraction.id, place.shard, request.names):
+            wanted = {a.site for a, _ in todo}
+            chosen = [site for site in request.sites if site.name in wanted]
+            width = sum(site.width for site in request.sites)
+            extractor = Extractor(request.model, request.texts, chosen, request.options, width)
+            estimate = extractor.estimate(timed=request.on_plan is not None)
+            first = min(part.samples_done for _, part in todo)
+            _check_space(database, estimate, len(request.texts), first, shard.stop_sample)
+            if request.on_plan:
+                parts = [part for _, part in todo]
+                request.on_plan(Work(extraction, shard, [a for a, _ in todo], parts, estimate))
+            _write_all(database, place, shard, extractor, todo, request.progress)
+
+
+def _check_space(
+    database: Database, estimate: Estimate, samples: int, first: int, stop: int
+) -> None:
+    share = (stop - first) / samples
+    needed = (estimate.bytes * 1.02 + estimate.rows * 100) * share
     free = database.backend.free_bytes()
     if free is not None and free < needed + SPARE_BYTES:
         raise StoreError(
@@ -156,20 +232,32 @@ def _check_space(database: Database, estimate: Estimate, samples: int, first: in
 
 
 def _write_all(
-    database: Database, extraction: Extraction, extractor: Extractor, first: int, progress: bool
+    database: Database,
+    place: Place,
+    shard: Shard,
+    extractor: Extractor,
+    todo: list[tuple[Activation, Part]],
+    progress: bool,
 ) -> None:
+    """Run the windows that are missing and write them; then the indexes."""
     clock = time.perf_counter()
+    tops = Tops(database, todo)
+    first = min(part.samples_done for _, part in todo)
 
     def write(window: Window) -> None:
         nonlocal clock
         now = time.perf_counter()
-        write_window(database, extraction, window, now - clock)
+        packed = pack_window(window, place.extraction.dtype)
+        patiently(lambda: write_window(database, place, window, packed, now - clock))
         clock = now
+        tops.update(window, packed)
 
     title = f"extracting {count(len(extractor.sites), 'site')}"
+    samples = shard.stop_sample - shard.first_sample
     with (
-        bar(title, len(extractor.dataset), "rows", done=first, shown=progress) as advance,
+        bar(title, samples, "rows", done=first - shard.first_sample, shown=progress) as advance,
         BackgroundWriter(write) as writer,
     ):
-        for window in extractor.windows(first, advance):
+        for window in extractor.windows(first, shard.stop_sample, advance):
             writer.put(window)
+    finish_shard(database, place, tops.packed(shard.stop_sample))

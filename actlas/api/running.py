@@ -13,7 +13,6 @@ from ..core import (
     Labels,
     Layers,
     labels_for,
-    load_model,
 )
 from ..registry import Analysis, refuse_nonfinite
 from ..storage import (
@@ -30,6 +29,7 @@ from ..storage import (
 )
 from .environment import host, seed_everything, versions
 from .handles import StoredExtraction, StoredRun
+from .loading import load_model
 from .progress import bar
 
 Nonfinite = Literal["error", "drop", "keep"]

@@ -6,11 +6,14 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Literal, Self, final
 
-from ..core import Dataset, ExtractOptions, InputError, LoadedModel
+import numpy as np
+
+from ..core import Dataset, ExtractOptions, InputError, LoadedModel, check_fit, read_dataset
 from ..registry import Analysis, registry
 from ..storage import Database, Extraction, Run
-from . import extracting, running
+from . import exporting, extracting, importing, lookups, neighbours, running
 from .handles import StoredExtraction, StoredRun
+from .loading import load_model
 
 DEFAULT_STORE = "sqlite:///actlas.db"
 
@@ -58,15 +61,17 @@ class Store:
         sites: str | Sequence[str] = "residual",
         *,
         pooling: Literal["token", "word", "mean", "first", "last"] = "token",
-        dtype: Literal["float32", "float16", "bfloat16"] = "float16",
+        dtype: Literal["float32", "float16", "bfloat16", "int8"] = "float16",
         max_length: int | None = None,
         on_long: Literal["truncate", "error"] = "truncate",
         batch_tokens: int = 2048,
         device: str = "auto",
         compute_dtype: str = "float32",
         trust_remote_code: bool = False,
+        shard: tuple[int, int] | None = None,
         progress: bool = False,
         on_plan: Callable[[extracting.Work], None] | None = None,
+        on_wait: Callable[[str], None] | None = None,
     ) -> StoredExtraction:
         """Extract activations; what is there already is not computed again.
 
@@ -79,26 +84,36 @@ class Store:
         max_length: tokens after which a text is cut (default: the model's limit).
         on_long: cut longer texts (counted), or raise DatasetError.
         batch_tokens: padded tokens in one forward pass.
+        shard: (number from 1, of how many): extract only that part of the samples; the parts
+            join by themselves when the last is there.
         on_plan: called with what is to be done before it starts.
+        on_wait: called with the name of the process that is at work on what is asked for.
 
         Raises ModelError, DatasetError, SiteError, StoreError. A run that is killed keeps
         what it has committed, and the same call goes on from there.
         """
-        record = extracting.extract(
-            self.database,
-            model,
-            dataset,
-            sites=sites if isinstance(sites, str) else list(sites),
-            options=ExtractOptions(pooling, dtype, max_length, on_long, batch_tokens),
-            progress=progress,
-            on_plan=on_plan,
-            loading={
-                "device": device,
-                "compute_dtype": compute_dtype,
-                "trust_remote_code": trust_remote_code,
-            },
+        texts = dataset if isinstance(dataset, Dataset) else read_dataset(dataset)
+        network = model
+        if not isinstance(network, LoadedModel):
+            network = load_model(
+                network,
+                device=device,
+                compute_dtype=compute_dtype,
+                trust_remote_code=trust_remote_code,
+                modality=texts.modality,
+            )
+        check_fit(network, texts, pooling)
+        request = extracting.Request(
+            network,
+            texts,
+            network.select(sites if isinstance(sites, str) else list(sites), pooling),
+            ExtractOptions(pooling, dtype, max_length, on_long, batch_tokens),
+            shard,
+            progress,
+            on_plan,
+            on_wait,
         )
-        return self.extraction(record.id)
+        return self.extraction(extracting.extract(self.database, request).id)
 
     def run(
         self,
@@ -149,6 +164,144 @@ class Store:
         )
         return running.run(self.database, request, progress=progress)
 
+    def top(
+        self,
+        site: str,
+        unit: int | Sequence[int],
+        k: int | None = None,
+        *,
+        extraction: "int | str | StoredExtraction | None" = None,
+        end: Literal["high", "low"] = "high",
+        threshold: float | None = None,
+    ) -> lookups.Found:
+        """Find the rows with the highest (or lowest) values of one unit or several.
+
+        The answer is exact on the stored values, equal ones in the order of their rows. It
+        comes from the site's index (64 rows at each end) without a scan, and from a scan
+        where more is asked for or there is no index; `.source` says which.
+
+        k: how many rows a unit (default 20; with a threshold, all that reach it).
+        threshold: only values of at least (with end="low": at most) this.
+
+        NaN is passed over, and so is −∞ among the highest and +∞ among the lowest. Raises
+        InputError for a unit that is not there or a site that is not complete, SiteError for
+        an unknown site.
+        """
+        return lookups.top(
+            self.database, site, unit, k, extraction=_number(extraction), end=end,
+            threshold=threshold,
+        )  # fmt: skip
+
+    def near(
+        self,
+        row: Any = None,
+        site: str = "layers.-1",
+        k: int = 10,
+        metric: Literal["cosine", "euclidean"] = "cosine",
+        *,
+        rows: Sequence[int] | None = None,
+        extraction: "int | str | StoredExtraction | None" = None,
+        other: str | None = None,
+        keep_self: bool = False,
+        other_samples: bool = False,
+    ) -> lookups.Found:
+        """Find the rows nearest to a row, or to a vector; exact, in bounded memory.
+
+        row: a row's number, or a vector (width,), or several vectors (queries, width).
+        rows: several rows' numbers, instead.
+        metric: by falling cosine similarity, or by rising Euclidean distance, in float64;
+            equal ones in the order of their rows.
+        other: look in this site instead: `SITE` or `EXTRACTION:SITE`.
+        keep_self: do not leave out the row itself.
+        other_samples: leave out all rows of its sample.
+
+        Rows with NaN or infinity, and under cosine zero rows, are left out; `.notes` counts
+        them. Raises InputError where the query is such a row, is not there, or has another
+        width.
+        """
+        number = isinstance(row, int | np.integer)
+        wanted = neighbours.Wanted(
+            [int(row)] if number else rows or (), None if number else row, k, metric,
+            keep_self, other_samples,
+        )  # fmt: skip
+        return neighbours.near(
+            self.database, wanted, site, extraction=_number(extraction), other=other
+        )
+
+    def export(
+        self,
+        extraction: "int | str | StoredExtraction | None",
+        path: str | Path,
+        format: Literal["npz", "safetensors", "parquet", "zarr", "anndata", "hf"] | None = None,
+        sites: str | Sequence[str] = "residual",
+        *,
+        labels: Sequence[str] | None = None,
+        dtype: Literal["float32", "float16"] | None = None,
+        texts: bool = False,
+        force: bool = False,
+        progress: bool = False,
+    ) -> exporting.Exported:
+        """Write sites of an extraction to a file of another tool's format, in bounded memory.
+
+        format: default by the end of the name: .npz, .safetensors, .parquet, .zarr, .h5ad;
+            `hf` is a folder that `datasets.load_from_disk` takes.
+        labels: label sets that go along, a column each (default: all that these rows have).
+        dtype: of the numbers (default: as stored; bfloat16 and int8 as float32).
+        texts: also the text of each sample.
+
+        Provenance of the rows goes along (for safetensors in NAME.rows.jsonl), and what the
+        activations are. The file is there only when it is whole; InputError where it is there
+        already, unless `force`.
+        """
+        opened = extraction
+        if not isinstance(opened, StoredExtraction):
+            opened = self.extraction(opened)
+        request = exporting.ExportRequest(
+            Path(path), format, sites, labels, dtype, texts, force, progress
+        )
+        return exporting.export(opened, request)
+
+    def import_matrix(
+        self,
+        path: str | Path,
+        sites: str | Sequence[str] = (),
+        *,
+        rows: str | Path | None = None,
+        labels: Sequence[str] | None = None,
+        dtype: Literal["float32", "float16", "bfloat16", "int8"] | None = None,
+        model_name: str | None = None,
+        dataset_name: str | None = None,
+        progress: bool = False,
+        on_note: Callable[[str], None] | None = None,
+    ) -> StoredExtraction:
+        """Import activations that another tool made, as an extraction like any other.
+
+        path: a file .npy, .npz, .safetensors or .h5/.hdf5 (NeuroX's layout included), of
+            matrices (rows, width).
+        sites: `SITE` for the only array, or `SITE=ARRAY`, … (default: every array, under its
+            own name).
+        rows: a table (.csv, .tsv, .jsonl, .parquet) with one line a row: sample, position,
+            token, token_id, start, end, special, text; all other columns are label sets.
+            Without one each row is a sample of its own (an npz of `export` brings its own).
+        labels: which columns to take as label sets (default: all others).
+        dtype: how numbers are stored (default: as in the file; other kinds as float32).
+        on_note: called with each line that the user should know.
+
+        The same content is imported once; an import that was killed goes on where it
+        stopped. Raises InputError, DatasetError or LabelError for what does not fit.
+        """
+        request = importing.ImportRequest(
+            Path(path),
+            [sites] if isinstance(sites, str) else list(sites),
+            None if rows is None else Path(rows),
+            labels, dtype, model_name, dataset_name, progress,
+        )  # fmt: skip
+        done = importing.import_matrix(self.database, request)
+        if on_note:
+            for note in done.notes:
+                on_note(note)
+        return StoredExtraction(self.database, done.record)
+
     def extraction(self, ident: int | str | None = None) -> StoredExtraction:
         """Open an extraction by its number, by default the newest."""
         if ident is None:
@@ -177,6 +330,10 @@ class Store:
         except ImportError:
             return [dict(zip(names, row, strict=True)) for row in rows]
         return pandas.DataFrame(rows, columns=names)
+
+
+def _number(extraction: "int | str | StoredExtraction | None") -> int | str | None:
+    return extraction.id if isinstance(extraction, StoredExtraction) else extraction
 
 
 def open(url: str | None = None, *, create: bool = True) -> Store:

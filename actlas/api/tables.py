@@ -57,8 +57,9 @@ def find(name: str, files: Sequence[str] = ()) -> Analysis:
 
 
 def plugin_list(files: Sequence[str] = ()) -> list[dict[str, Any]]:
-    """One line an analysis: where from, what it needs, what it does or why it fails."""
-    return [
+    """One line an analysis or loader: where from, what it needs, what it does or why it fails."""
+    known = registry(tuple(files))
+    analyses = [
         {
             "name": p.name,
             "source": p.source,
@@ -66,5 +67,16 @@ def plugin_list(files: Sequence[str] = ()) -> list[dict[str, Any]]:
             "needs": ", ".join(p.analysis.needs) if p.analysis else None,
             "summary": p.analysis.summary if p.analysis else f"broken: {p.error}",
         }
-        for p in registry(tuple(files)).plugins()
+        for p in known.plugins()
     ]
+    loaders = [
+        {
+            "name": f"{p.name}:",
+            "source": p.source,
+            "version": None,
+            "needs": None,
+            "summary": p.loader.summary if p.loader else f"broken: {p.error}",
+        }
+        for p in known.loader_plugins()
+    ]
+    return [*analyses, *loaders]

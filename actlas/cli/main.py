@@ -5,7 +5,7 @@ import sys
 import click
 
 from .. import __version__
-from . import data, doctor, extract, nouns, plugins, results, run, store
+from . import data, doctor, extract, lookups, nouns, plugins, results, run, store, transfer
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
@@ -19,8 +19,9 @@ def cli() -> None:
 
 
 for command in (
-    extract.extract, run.run, data.sql, extract.sites, *nouns.GROUPS, results.results,
-    plugins.plugins, store.store, doctor.doctor, doctor.demo,
+    extract.extract, run.run, lookups.top, lookups.near, data.sql, extract.sites,
+    transfer.export, transfer.import_,
+    *nouns.GROUPS, results.results, plugins.plugins, store.store, doctor.doctor, doctor.demo,
 ):  # fmt: skip
     cli.add_command(command)
 

@@ -21,7 +21,7 @@ plugin_option = click.option(
 @plugin_option
 @json_option
 def list_(plugin: tuple[str, ...], as_json: bool) -> None:
-    """List every analysis; those that do not load, with their error."""
+    """List every analysis and loader; those that do not load, with their error."""
     from .. import api
 
     print_rows(api.plugin_list(plugin), as_json)

@@ -1,7 +1,7 @@
 """Models in, activations out; what an analysis reads and returns. Imports nothing else of ours."""
 
 from .activations import Activations, ArraySource, Layers, Source
-from .datasets import Dataset, LabelSet, labels_for
+from .datasets import Dataset
 from .devices import pick_device
 from .errors import (
     ActlasError,
@@ -18,11 +18,16 @@ from .errors import (
     SchemaError,
     SiteError,
     StoreError,
+    UnavailableError,
 )
-from .extraction import STORAGE_DTYPES, Estimate, ExtractOptions, Extractor, Window
+from .extraction import STORAGE_DTYPES, Estimate, ExtractOptions, Extractor, Window, check_fit
+from .feeds import AudioFeed, Batch, Encoded, Feed, ImageFeed, TextFeed, TorchFeed
 from .generation import generate_targets
+from .label_sets import LabelSet, labels_for
 from .labels import Labels
-from .models import LoadedModel, Weights, array_bytes, describe_sites, load_model
+from .loading import SCHEMES, load_model, split_spec, unknown_scheme
+from .media import Media
+from .models import LoadedModel, Weights, array_bytes, describe_sites
 from .proof import Proof, check_sites, check_table, prove
 from .readers import read_dataset
 from .results import (
@@ -38,29 +43,38 @@ from .rows import MISSING, Row, Rows
 from .sites import Site, select_sites
 from .text import canonical_json, count, digest, human_bytes, human_seconds, listing, nearest
 from .tokens import POOLINGS
+from .tops import TOP_K, TopKeeper
 
 __all__ = [
     "MISSING",
     "POOLINGS",
+    "SCHEMES",
     "STORAGE_DTYPES",
+    "TOP_K",
     "Activations",
     "ActlasError",
     "AnalysisError",
     "ArraySource",
+    "AudioFeed",
+    "Batch",
     "Column",
     "CorruptError",
     "Dataset",
     "DatasetError",
+    "Encoded",
     "Estimate",
     "ExtractOptions",
     "Extractor",
+    "Feed",
     "Figures",
+    "ImageFeed",
     "InputError",
     "LabelError",
     "LabelSet",
     "Labels",
     "Layers",
     "LoadedModel",
+    "Media",
     "ModelError",
     "NonFiniteError",
     "PluginError",
@@ -77,10 +91,15 @@ __all__ = [
     "Source",
     "StoreError",
     "TableSpec",
+    "TextFeed",
+    "TopKeeper",
+    "TorchFeed",
+    "UnavailableError",
     "Weights",
     "Window",
     "array_bytes",
     "canonical_json",
+    "check_fit",
     "check_sites",
     "check_table",
     "checked_tables",
@@ -99,4 +118,6 @@ __all__ = [
     "prove",
     "read_dataset",
     "select_sites",
+    "split_spec",
+    "unknown_scheme",
 ]

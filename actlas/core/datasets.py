@@ -1,95 +1,38 @@
-"""Data sets: ordered texts with labels per sample or per word."""
+"""Data sets: ordered texts, images or recordings with labels per sample or per word."""
 
 import re
-from collections.abc import Callable, Iterable, Sequence
+from array import array
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import chain, islice
 from typing import Any, Literal, final
 
-import numpy as np
 import xxhash
 
 from .errors import DatasetError, LabelError
-from .labels import Labels
-from .rows import Rows
-from .text import listing, nearest
+from .label_sets import Coder, LabelItems, LabelSet
+from .media import Media
+from .sequences import LazySequence, as_array
+from .text import hash_parts, nearest, text_fault
 
 Span = tuple[int, int]
+Modality = Literal["text", "image", "audio"]
 WORD = re.compile(r"\w+(?:['’]\w+)*|[^\w\s]")
 
 
 @final
 @dataclass(frozen=True)
-class LabelSet:
-    """Labels of one kind: one a sample, or one a word (a character span).
-
-    items: (sample, start, end, value); start and end are None for labels per sample.
-    """
-
-    name: str
-    level: Literal["sample", "word"]
-    items: Sequence[tuple[int, int | None, int | None, str]]
-
-    def digest(self) -> str:
-        """Digest of the labels and where they stand."""
-        return _digest(repr(item) for item in self.items)
-
-    def row_values(self, rows: Rows) -> list[str | None]:
-        """Return the label of each row, None where there is none.
-
-        Labels per sample go to every row of the sample except special tokens. Labels per
-        word go to the rows whose character span overlaps the word's; where several words
-        overlap a row, the one with the larger overlap wins, and of equals the first.
-        """
-        if self.level == "sample":
-            of_sample = {sample: value for sample, _, _, value in self.items}
-            pairs = zip(rows.sample.tolist(), rows.special.tolist(), strict=True)
-            return [None if special else of_sample.get(sample) for sample, special in pairs]
-        if len(rows) and not (rows.start >= 0).any():
-            raise LabelError(
-                f"label set {self.name!r} labels words, but each row stands for a whole sample "
-                f"or has no character span; extract with --pooling token or word"
-            )
-        return self._word_values(rows)
-
-    def _word_values(self, rows: Rows) -> list[str | None]:
-        words: dict[int, list[tuple[int, int, str]]] = {}
-        for sample, start, end, name in self.items:
-            if start is not None and end is not None:
-                words.setdefault(sample, []).append((start, end, name))
-        found: list[str | None] = []
-        for sample, start, end in zip(
-            rows.sample.tolist(), rows.start.tolist(), rows.end.tolist(), strict=True
-        ):
-            best = 0
-            value: str | None = None
-            for low, high, name in words.get(sample, ()) if start >= 0 else ():
-                overlap = min(end, high) - max(start, low)
-                if overlap > best:
-                    best, value = overlap, name
-            found.append(value)
-        return found
-
-
-def labels_for(label_set: LabelSet, rows: Rows, groups: LabelSet | None = None) -> Labels:
-    """Align a label set to rows; groups default to the samples (rows of a sentence together)."""
-    if groups is None:
-        group_of: Sequence[Any] = rows.sample.tolist()
-    else:  # a row without a group stands alone
-        named = groups.row_values(rows)
-        group_of = [f"row {i}" if g is None else f"group {g}" for i, g in enumerate(named)]
-    return Labels.of(label_set.row_values(rows), groups=group_of, name=label_set.name)
-
-
-@final
-@dataclass(frozen=True)
 class Dataset:
-    """Ordered texts with label sets; its digest is that of texts, targets and given word spans.
+    """Ordered samples with label sets; its digest is that of what activations depend on.
 
+    texts: the text of each sample; of an image or recording the path it is shown by. May be
+        read from the file as it is asked for.
     words: per sample the character spans of its words where the file gives them; without
         them words are runs of letters and digits, and single punctuation marks.
     skipped: number of unreadable or empty records left out on request.
-    targets: per sample the text that the decoder of an encoder–decoder reads, instead of the
-        sample's own text.
+    media: the image or recording of each sample, where `modality` is not text.
+    targets: the text the decoder of an encoder–decoder reads, where one is given.
+    notes: what a user should know of how it was read.
     """
 
     name: str
@@ -97,16 +40,49 @@ class Dataset:
     label_sets: dict[str, LabelSet] = field(default_factory=dict)
     words: Sequence[Sequence[Span]] | None = None
     skipped: int = 0
+    modality: Modality = "text"
+    media: Sequence[Media] | None = None
     targets: Sequence[str] | None = None
+    notes: tuple[str, ...] = ()
 
     def __len__(self) -> int:
         return len(self.texts)
 
     def digest(self) -> str:
-        """Digest of what activations depend on: the texts, the given words and the targets."""
-        spans = () if self.words is None else (repr(list(w)) for w in self.words)
-        targets = () if self.targets is None else ("\x1e", *self.targets)
-        return _digest([*self.texts, "\x1e", *spans, *targets])
+        """Digest of what activations depend on: texts (or media by content), words, targets."""
+        content = self.texts if self.media is None else self.media
+        hasher = getattr(content, "hasher", None)
+        if hasher is None:
+            hasher = xxhash.xxh3_128()
+            hash_parts(hasher, self._content())
+            if isinstance(content, LazySequence):
+                content.hasher = hasher
+        hasher = hasher.copy()
+        for mark, parts in self._sections():
+            hash_parts(hasher, chain([mark], parts))
+        return str(hasher.hexdigest())
+
+    def prefix_digest(self, samples: Iterable[int]) -> dict[int, str]:
+        """Return {n: head(n).digest()} for several n up to len(self), in one pass."""
+        wanted = sorted({n for n in samples if 0 <= n <= len(self)})
+        hashers = [xxhash.xxh3_128() for _ in wanted]
+        _hash_prefixes(hashers, wanted, self._content())
+        for mark, parts in self._sections():
+            for hasher in hashers:
+                hash_parts(hasher, [mark])
+            _hash_prefixes(hashers, wanted, parts)
+        return {n: str(h.hexdigest()) for n, h in zip(wanted, hashers, strict=True)}
+
+    def _content(self) -> Iterable[str]:
+        return self.texts if self.media is None else (one.digest() for one in self.media)
+
+    def _sections(self) -> Iterator[tuple[str, Iterable[str]]]:
+        """What is hashed after the content: a mark, and one part a sample where it has any."""
+        yield "\x1e", () if self.words is None else (repr(list(w)) for w in self.words)
+        if self.media is not None:
+            yield self.modality, ()
+        if self.targets is not None:
+            yield "\x1d", self.targets
 
     def words_of(self, sample: int, *, target: bool = False) -> Sequence[Span]:
         """Character spans of the words of a sample's text, or of its target."""
@@ -127,14 +103,15 @@ class Dataset:
 
     def head(self, samples: int) -> "Dataset":
         """Return the first `samples` samples with their labels."""
-        sets = {
-            name: LabelSet(name, s.level, [item for item in s.items if item[0] < samples])
-            for name, s in self.label_sets.items()
-        }
-        words = None if self.words is None else self.words[:samples]
-        targets = None if self.targets is None else self.targets[:samples]
-        name = f"{self.name}[:{samples}]"
-        return Dataset(name, self.texts[:samples], sets, words, self.skipped, targets)
+        return replace(
+            self,
+            name=f"{self.name}[:{samples}]",
+            texts=self.texts[:samples],
+            label_sets={name: found.head(samples) for name, found in self.label_sets.items()},
+            words=None if self.words is None else self.words[:samples],
+            media=None if self.media is None else self.media[:samples],
+            targets=None if self.targets is None else self.targets[:samples],
+        )
 
     @classmethod
     def of(
@@ -159,11 +136,19 @@ class Dataset:
         for label, values in (labels or {}).items():
             if len(values) != len(texts):
                 raise DatasetError(f"{name}: {len(texts)} texts but {len(values)} labels {label!r}")
-            items = [(i, None, None, v) for i, v in enumerate(map(_label, values)) if v is not None]
-            sets[label] = LabelSet(label, "sample", items)
+            coder = Coder()
+            for sample, value in enumerate(values):
+                coder.put(sample, value)
+            sets[label] = coder.label_set(label)
         if target is not None:
-            sets |= _at_target(name, texts, sets, target)
-        return cls(name, list(texts), sets, targets=_targets(name, texts, targets))
+            if len(target) != len(texts):
+                raise DatasetError(f"{name}: {len(texts)} texts but {len(target)} target words")
+            finder = TargetFinder(name)
+            for text, word in zip(texts, target, strict=True):
+                finder.put(text, word)
+            sets |= finder.label_sets(sets)
+        kept = texts if isinstance(texts, LazySequence) else list(texts)
+        return cls(name, kept, sets, targets=_targets(name, texts, targets))
 
 
 def _targets(
@@ -181,131 +166,41 @@ def _targets(
     return list(targets)
 
 
-def _at_target(
-    name: str, texts: Sequence[str], sets: dict[str, LabelSet], target: Sequence[str]
-) -> dict[str, LabelSet]:
-    if len(target) != len(texts):
-        raise DatasetError(f"{name}: {len(texts)} texts but {len(target)} target words")
-    spans = []
-    for sample, (text, word) in enumerate(zip(texts, target, strict=True)):
+@final
+class TargetFinder:
+    """Finds the target word of each text, and moves labels of samples onto it."""
+
+    def __init__(self, name: str):
+        self.name, self._start, self._end = name, array("i"), array("i")
+
+    def __len__(self) -> int:
+        return len(self._start)
+
+    def put(self, text: str, word: Any) -> None:
+        """Find the word of the next text; DatasetError where it does not stand."""
         match = re.search(rf"(?<!\w){re.escape(str(word))}(?!\w)", text, re.IGNORECASE)
         if match is None:
-            raise DatasetError(f"{name}: sample {sample} does not contain its word {word!r}")
-        spans.append(match.span())
-    return {
-        f"{label}@target": LabelSet(
-            f"{label}@target", "word", [(i, *spans[i], value) for i, _, _, value in s.items]
-        )
-        for label, s in sets.items()
-    }
+            sample = len(self._start)
+            raise DatasetError(f"{self.name}: sample {sample} does not contain its word {word!r}")
+        self._start.append(match.start())
+        self._end.append(match.end())
+
+    def label_sets(self, sets: dict[str, LabelSet]) -> dict[str, LabelSet]:
+        """Return the labels per sample given, as NAME@target on the words found."""
+        spans = as_array(self._start), as_array(self._end)
+        found = {}
+        for name in (f"{label}@target" for label in sets):
+            items = sets[name.removesuffix("@target")].items
+            assert isinstance(items, LabelItems)  # Coder makes no others
+            found[name] = LabelSet(name, "word", LabelItems(items.codes, items.names, None, spans))
+        return found
 
 
-def text_fault(text: Any) -> str | None:
-    """Say what keeps a value from being a text that can be tokenized and stored."""
-    if not isinstance(text, str) or not text.strip():
-        return "is empty"
-    if "\x00" in text:
-        return "holds a NUL character"
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        return "holds half a surrogate pair"
-    return None
-
-
-def _label(value: Any) -> str | None:
-    if value is None or (isinstance(value, float) and np.isnan(value)):
-        return None
-    text = str(value)
-    if not text.strip():
-        return None
-    if fault := text_fault(text):
-        raise DatasetError(f"a label {fault}: {text[:30]!r}; mend it, or leave its column out")
-    return text
-
-
-def _digest(parts: Iterable[str]) -> str:
-    hasher = xxhash.xxh3_128()
-    for part in parts:
-        data = part.encode()
-        hasher.update(len(data).to_bytes(8, "little"))
-        hasher.update(data)
-    return str(hasher.hexdigest())
-
-
-@final
-@dataclass(frozen=True)
-class Table:
-    """Records of a file by column, before the text column is chosen."""
-
-    name: str
-    columns: dict[str, list[Any]]
-    where: Callable[[int], str]  # record index → "file, line n"
-    skipped: int = 0
-
-
-TEXT_COLUMNS = ("text", "sentence", "content", "utterance", "question")
-
-
-def dataset_of(
-    table: Table,
-    *,
-    text: str | None = None,
-    labels: Sequence[str] | None = None,
-    target: str | None = None,
-    decoder_text: str | None = None,
-    skip_bad: bool = False,
-) -> Dataset:
-    """Choose the text, label and target columns of a table and check every text."""
-    column = text or next((c for c in TEXT_COLUMNS if c in table.columns), None)
-    if column is None or column not in table.columns:
-        said = f"no column {text!r}" if text else "no column named text"
-        raise DatasetError(
-            f"{table.name}: {said}; it has {listing(list(table.columns))}; use --text COLUMN"
-        )
-    if decoder_text is not None and decoder_text not in table.columns:
-        raise DatasetError(
-            f"{table.name}: no column {decoder_text!r}; it has {listing(list(table.columns))}; "
-            f"use --decoder-text COLUMN"
-        )
-    for wanted in [*(labels or ()), *([target] if target else ())]:
-        if wanted not in table.columns:
-            raise LabelError(
-                f"{table.name}: no column {wanted!r}; it has {listing(list(table.columns))}"
-            )
-    texts = [column, *([decoder_text] if decoder_text else ())]
-    keep, skipped = _good_records(table, texts, skip_bad)
-    names = labels if labels is not None else [c for c in table.columns if c not in texts]
-
-    def picked(name: str) -> list[Any]:
-        return [table.columns[name][i] for i in keep]
-
-    dataset = Dataset.of(
-        picked(column),
-        name=table.name,
-        labels={n: picked(n) for n in names if labels is not None or _scalar(table.columns[n])},
-        target=picked(target) if target else None,
-        targets=picked(decoder_text) if decoder_text else None,
-    )
-    return replace(dataset, skipped=skipped)
-
-
-def _good_records(table: Table, columns: list[str], skip_bad: bool) -> tuple[list[int], int]:
-    texts = table.columns[columns[0]]
-    faults: dict[int, str] = {}
-    for column in reversed(columns):
-        named = ((i, text_fault(text)) for i, text in enumerate(table.columns[column]))
-        faults |= {i: f"{column!r} {fault}" for i, fault in named if fault is not None}
-    keep = [i for i in range(len(texts)) if i not in faults]
-    if faults and not skip_bad:
-        bad = min(faults)
-        raise DatasetError(
-            f"{table.where(bad)}: {faults[bad]}; mend it, or use --skip-bad to leave such out"
-        )
-    if not keep:
-        raise DatasetError(f"{table.name}: no text in it; a data set needs at least one sample")
-    return keep, table.skipped + len(texts) - len(keep)
-
-
-def _scalar(values: Sequence[Any]) -> bool:
-    return all(v is None or isinstance(v, str | int | float | bool | np.generic) for v in values)
+def _hash_prefixes(hashers: list[Any], lengths: list[int], parts: Iterable[str]) -> None:
+    """Feed each hasher the first `length` parts; lengths ascend."""
+    done = 0
+    for index, part in enumerate(islice(parts, lengths[-1] if lengths else 0)):
+        while lengths[done] <= index:
+            done += 1
+        for hasher in hashers[done:]:
+            hash_parts(hasher, [part])

@@ -13,7 +13,8 @@ ActlasError
 └── StoreError            a store that cannot be opened, read or written
     ├── SchemaError       a store of another schema version
     ├── ReadOnlyError     a statement that writes where only reading is allowed
-    └── CorruptError      stored bytes that no longer match their checksum
+    ├── CorruptError      stored bytes that no longer match their checksum
+    └── UnavailableError  a store that is locked or away, and may be back in a moment
 
 The command line shows such an error as one line and exits with 1; anything else is a bug.
 """
@@ -73,3 +74,7 @@ class ReadOnlyError(StoreError):
 
 class CorruptError(StoreError):
     """Stored bytes no longer match their checksum."""
+
+
+class UnavailableError(StoreError):
+    """The store is locked or its server is away; it may be back in a moment."""

@@ -8,20 +8,24 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from .datasets import Dataset
-from .errors import InputError
+from .buffers import Buffers
+from .datasets import Dataset, Span
+from .devices import free_memory, out_of_memory
+from .errors import InputError, ModelError
+from .feeds import Batch, Encoded
 from .models import LoadedModel
 from .rows import Rows
 from .sites import Site
-from .tokens import POOLINGS, Encoded, Pooled, encode, pool, rows_of
+from .tokens import POOLINGS, Pooled, pool, rows_of
 
 if TYPE_CHECKING:
     import torch
 
-STORAGE_DTYPES = {"float32": 4, "float16": 2, "bfloat16": 2}
+Read = Callable[[Batch], None]
+STORAGE_DTYPES = {"float32": 4, "float16": 2, "bfloat16": 2, "int8": 1}
 BATCHES_A_WINDOW = 8
-WINDOW_BYTES = 96 << 20
-ENCODE_AT_ONCE = 256
+WINDOW_BYTES = 128 << 20  # its memory, and as much again for a moment while it is written
+WORTHWHILE_TOKENS = 128  # on a CPU a larger batch is hardly faster, but needs padding
 
 
 @dataclass(frozen=True)
@@ -91,98 +95,101 @@ class Extractor:
 
     A window is the samples of about eight batches: within it samples are sorted by length,
     so that little is padded; its rows leave in the data set's order. Windows depend only on
-    the texts, the model and the options, so a run that is taken up again after the last
-    complete window gives the same numbers as one that was not interrupted.
+    the texts, the options and the width of what is asked for, so a run that is taken up again
+    after the last complete window gives the same numbers as one that was not interrupted.
+
+    width: numbers a token of all sites asked for, where only some of them are missing.
     """
 
     def __init__(
-        self, model: LoadedModel, dataset: Dataset, sites: Sequence[Site], options: ExtractOptions
+        self,
+        model: LoadedModel,
+        dataset: Dataset,
+        sites: Sequence[Site],
+        options: ExtractOptions,
+        width: int | None = None,
     ):
         self.model, self.dataset, self.sites, self.options = model, dataset, sites, options
+        self.width = width or sum(site.width for site in sites)
         self.max_length = min(options.max_length or model.max_length, model.max_length)
-        self.side = sites[0].stack
-        if options.pooling == "word" and not model.tokenizer.is_fast:
-            raise InputError(
-                "pooling by word needs character offsets, which only fast tokenizers give and this "
-                "model has none; use --pooling token"
-            )
+        check_fit(model, dataset, options.pooling)
 
     def windows(
         self,
         first_sample: int = 0,
+        stop_sample: int | None = None,
         advance: Callable[[int, int], None] = lambda samples, rows: None,
     ) -> Iterator[Window]:
-        """Yield windows from `first_sample` (the start of a window) to the end.
+        """Yield windows from `first_sample` (the start of a window) to `stop_sample` or the end.
 
         advance: told after every batch how many samples and rows it had.
         """
-        for group in self._groups(first_sample):
+        for group in self._groups(first_sample, stop_sample):
             yield self._window(group, advance)
 
-    def batches(self) -> "Iterator[tuple[torch.Tensor, ...]]":
-        """Yield the padded ids and mask (batch, length) of every forward pass, in order.
-
-        For sites of a decoder the ids and the mask of what it reads follow.
-        """
-        for group in self._groups(0):
+    def batches(self) -> Iterator[Batch]:
+        """Yield what every forward pass is given, in order."""
+        for group in self._groups(0, None):
             pooled = [self._pool(one) for one in group]
             for batch in self._batches(pooled):
-                yield self._tensors([pooled[i].encoded for i in batch])
+                yield self.model.feed.collate([pooled[i].encoded for i in batch])
 
     def estimate(self, *, timed: bool = True) -> Estimate:
         """Estimate rows, bytes and seconds from some samples spread over the data."""
         n = len(self.dataset)
-        picked = np.unique(np.linspace(0, n - 1, min(n, 128 if timed else 32)).astype(int)).tolist()
+        most = min(n, 128 if timed else 32, self.model.feed.at_once)
+        picked = np.unique(np.linspace(0, n - 1, most).astype(int)).tolist()
         encoded = self._encode(picked)
         rows = round(sum(len(p) for p in map(self._pool, encoded)) / len(encoded) * n)
-        tokens = sum(map(len, encoded)) / len(encoded) * n
+        tokens = sum(one.weight for one in encoded) / len(encoded) * n
         itemsize = STORAGE_DTYPES[self.options.dtype]
         size = rows * sum(site.width for site in self.sites) * itemsize
         return Estimate(n, rows, size, tokens * self._token_seconds(encoded) if timed else 0.0)
 
     def _token_seconds(self, encoded: list[Encoded]) -> float:
-        batch = sorted(encoded, key=len)[len(encoded) // 2 :][:16]  # at least the median length
+        ordered = sorted(encoded, key=lambda one: one.weight)[len(encoded) // 2 :]
+        batch = [one for one in ordered if one.group == ordered[0].group][:16]  # the median length
+        collate = self.model.feed.collate
         with self.model.reading(self.sites, lambda name, tensor: None) as read:
-            read(*self._tensors(batch[:1]))  # the first pass warms up
+            read(collate(batch[:1]))  # the first pass warms up
             start = time.perf_counter()
-            read(*self._tensors(batch))
-            return (time.perf_counter() - start) / sum(map(len, batch))
+            read(collate(batch))
+            return (time.perf_counter() - start) / sum(one.weight for one in batch)
 
     def _encode(self, samples: Sequence[int]) -> list[Encoded]:
-        return encode(
-            self.model,
+        return self.model.feed.encode(
             self.dataset,
             samples,
+            site=self.sites[0],
             max_length=self.max_length,
             on_long=self.options.on_long,
-            side=self.side,
         )
 
     def _pool(self, one: Encoded) -> Pooled:
-        words: Sequence[tuple[int, int]] = ()
+        words: Sequence[Span] = ()
         if self.options.pooling == "word":
-            words = self.dataset.words_of(one.sample, target=one.decoded)
-        return pool(one, self.options.pooling, words, self.model.token_name)
+            words = self.dataset.words_of(one.sample, target=one.decoded is not None)
+        return pool(one, self.options.pooling, words, self.model.feed.token_name)
 
     @property
     def _window_tokens(self) -> int:
         """Tokens in a window: a few batches, but never more than memory allows."""
-        every = self.model.sites.values()
-        itemsize = STORAGE_DTYPES[self.options.dtype]
-        token_bytes = sum(site.width for site in every if site.residual) * itemsize or 4096
-        fits = WINDOW_BYTES // token_bytes
+        itemsize = 4 if self.options.dtype == "int8" else STORAGE_DTYPES[self.options.dtype]
+        fits = WINDOW_BYTES // max(1, self.width * itemsize)
         return max(
             self.options.batch_tokens, min(BATCHES_A_WINDOW * self.options.batch_tokens, fits)
         )
 
-    def _groups(self, first_sample: int) -> Iterator[list[Encoded]]:
+    def _groups(self, first_sample: int, stop_sample: int | None) -> Iterator[list[Encoded]]:
+        end = len(self.dataset) if stop_sample is None else stop_sample
         group: list[Encoded] = []
         tokens = 0
-        for start in range(first_sample, len(self.dataset), ENCODE_AT_ONCE):
-            stop = min(start + ENCODE_AT_ONCE, len(self.dataset))
+        at_once = self.model.feed.at_once
+        for start in range(first_sample, end, at_once):
+            stop = min(start + at_once, end)
             for one in self._encode(range(start, stop)):
                 group.append(one)
-                tokens += len(one)
+                tokens += one.weight
                 if tokens >= self._window_tokens:
                     yield group
                     group, tokens = [], 0
@@ -193,24 +200,19 @@ class Extractor:
         pooled = [self._pool(one) for one in group]
         rows = rows_of(pooled)
         offsets = np.concatenate([[0], np.cumsum([len(p) for p in pooled])])
-        buffers = _Buffers(self.sites, len(rows), self.options.dtype)
+        buffers = Buffers(self.sites, len(rows), self.options.dtype)
         batches = list(self._batches(pooled))
         witnesses, padded = _witnesses([[pooled[i] for i in batch] for batch in batches])
         with self.model.reading(self.sites, buffers.put) as read:
             for batch in batches:
-                chosen = [pooled[i] for i in batch]
-                longest = max(len(p.encoded.read) for p in chosen)
-                source = [b * longest + p.positions for b, p in enumerate(chosen)]
-                target = [np.arange(offsets[i], offsets[i + 1]) for i in batch]
-                lengths = [p.lengths for p in chosen]
-                buffers.aim(*map(np.concatenate, (source, lengths, target)))
-                read(*self._tensors([p.encoded for p in chosen]))
-                advance(len(batch), sum(map(len, chosen)))
+                chosen = [(pooled[i], np.arange(offsets[i], offsets[i + 1])) for i in batch]
+                self._read(read, buffers, chosen)
+                advance(len(batch), sum(len(p) for p, _ in chosen))
         return Window(
             group[0].sample,
             group[-1].sample + 1,
             rows,
-            buffers.data,
+            buffers.fetch(),
             buffers.nonfinite,
             buffers.overflow,
             sum(one.truncated for one in group),
@@ -221,13 +223,39 @@ class Extractor:
     def capture(
         self, samples: Sequence[Encoded], sites: Sequence[Site] | None = None
     ) -> "dict[str, torch.Tensor]":
-        """Run samples in one batch; return (batch, length, width) for each site (default: all)."""
-        ids, mask, *decoder = self._tensors(samples)
-        return self.model.capture(ids, mask, sites or self.sites, *decoder)
+        """Run samples in one batch; return (batch, positions, width) of each site."""
+        return self.model.capture(self.model.feed.collate(samples), sites or self.sites)
 
     def hidden_states(self, one: Encoded) -> "tuple[torch.Tensor, ...]":
         """Return what transformers itself gives for a sample (see `LoadedModel`)."""
-        return self.model.hidden_states(*self._tensors([one]), side=self.side)
+        side = self.sites[0].stack if self.model.two_sided else ""
+        return self.model.hidden_states(self.model.feed.collate([one]), side)
+
+    def _read(
+        self, read: Read, buffers: Buffers, chosen: list[tuple[Pooled, NDArray[np.int64]]]
+    ) -> None:
+        """Run one batch into its rows; in halves where the device has no memory for it."""
+        given = self.model.feed.collate([p.encoded for p, _ in chosen])
+        longest = given.shape[1]
+        source = [b * longest + p.positions for b, (p, _) in enumerate(chosen)]
+        lengths = [p.lengths for p, _ in chosen]
+        buffers.aim(*map(np.concatenate, (source, lengths, [target for _, target in chosen])))
+        try:
+            read(given)
+            return
+        except RuntimeError as error:
+            if not out_of_memory(error):
+                raise
+            if len(chosen) == 1:
+                raise ModelError(
+                    f"sample {chosen[0][0].encoded.sample} ({longest} positions) does not fit "
+                    f"into the memory of {self.model.device}; use --max-length, or a smaller "
+                    f"--compute-dtype"
+                ) from None
+        free_memory()
+        half = len(chosen) // 2
+        self._read(read, buffers, chosen[:half])
+        self._read(read, buffers, chosen[half:])
 
     def _batches(self, pooled: list[Pooled]) -> Iterator[list[int]]:
         """Yield indices of samples of like length whose padded batch fits the budget.
@@ -235,12 +263,14 @@ class Extractor:
         Where the length changes, a batch that is worth its while already is closed, so that
         most batches have no padding at all.
         """
-        lengths = [len(p.encoded) for p in pooled]
-        budget, worthwhile = self.options.batch_tokens, self.options.batch_tokens // 4
+        lengths = [p.encoded.weight for p in pooled]
+        groups = [p.encoded.group for p in pooled]
+        budget = self.options.batch_tokens
+        worthwhile = WORTHWHILE_TOKENS if self.model.device == "cpu" else budget // 4
         batch: list[int] = []
-        for i in sorted(range(len(pooled)), key=lambda i: -lengths[i]):
+        for i in sorted(range(len(pooled)), key=lambda i: (-lengths[i], groups[i] or 0)):
             longest = lengths[batch[0]] if batch else 0
-            full = (len(batch) + 1) * longest > budget
+            full = (len(batch) + 1) * longest > budget or groups[i] != groups[(batch or [i])[0]]
             if batch and (full or (lengths[i] < longest and len(batch) * longest >= worthwhile)):
                 yield batch
                 batch = []
@@ -248,106 +278,43 @@ class Extractor:
         if batch:
             yield batch
 
-    def _tensors(self, batch: Sequence[Encoded]) -> "tuple[torch.Tensor, ...]":
-        given = self._padded([one.ids for one in batch])
-        return (*given, *self._padded([one.read for one in batch])) if batch[0].decoded else given
-
-    def _padded(self, tokens: Sequence[list[int]]) -> "tuple[torch.Tensor, torch.Tensor]":
-        import torch
-
-        longest = max(map(len, tokens))
-        ids = np.full((len(tokens), longest), self.model.pad_id)
-        mask = np.zeros((len(tokens), longest), np.int64)
-        for b, one in enumerate(tokens):
-            ids[b, : len(one)] = one
-            mask[b, : len(one)] = 1
-        return torch.from_numpy(ids), torch.from_numpy(mask)
-
 
 def _witnesses(batches: Sequence[Sequence[Pooled]]) -> tuple[list[Pooled], bool]:
     """Choose two short samples of unlike length, one that was padded if any was."""
-    every = sorted((p for batch in batches for p in batch if len(p)), key=_length)
+    every = sorted((p for batch in batches for p in batch if len(p)), key=_weight)
     padded = [
         p
         for batch in batches
         for p in batch
-        if len(p) and len(p.encoded) < max(len(other.encoded) for other in batch)
+        if len(p) and _weight(p) < max(_weight(other) for other in batch)
     ]
-    chosen = [min(padded, key=_length)] if padded else every[:1]
+    chosen = [min(padded, key=_weight)] if padded else every[:1]
     for first in chosen[:1]:
         rest = [p for p in every if p is not first]
-        unlike = (p for p in rest if len(p.encoded) != len(first.encoded))
+        unlike = (p for p in rest if _weight(p) != _weight(first))
         chosen += [p for p in [next(unlike, rest[0] if rest else None)] if p is not None]
-    return sorted(chosen, key=_length), bool(padded)
+    return sorted(chosen, key=_weight), bool(padded)
 
 
-def _length(pooled: Pooled) -> int:
-    return len(pooled.encoded)
+def _weight(pooled: Pooled) -> int:
+    return pooled.encoded.weight
 
 
-class _Buffers:
-    """One window's matrices in the storage dtype, filled batch by batch in row order."""
-
-    def __init__(self, sites: Sequence[Site], rows: int, dtype: str):
-        import torch
-
-        kind = getattr(torch, dtype)
-        self.data = {site.name: torch.empty((rows, site.width), dtype=kind) for site in sites}
-        self.nonfinite = {site.name: 0 for site in sites}
-        self.overflow = {site.name: 0 for site in sites}
-
-    def aim(
-        self, source: NDArray[np.int64], lengths: NDArray[np.int64], target: NDArray[np.int64]
-    ) -> None:
-        """Say where the next batch's rows are: `lengths` tokens each of `source`, into `target`."""
-        import torch
-
-        self._source, self._target = torch.from_numpy(source), torch.from_numpy(target)
-        self._lengths = None if (lengths == 1).all() else torch.from_numpy(lengths)
-
-    def put(self, name: str, tensor: "torch.Tensor") -> None:
-        """Pool a site's tensor (batch, length, width) and store its rows."""
-        data, source = self.data[name], self._source.to(tensor.device)
-        given = tensor.reshape(-1, tensor.shape[-1])
-        if self._lengths is None:
-            rows = given.to(data.dtype)
-            stored = _wide(rows).index_select(0, source)
-        else:
-            rows = _means(given.index_select(0, source), self._lengths.to(tensor.device))
-            stored = _wide(rows.to(data.dtype))
-        _wide(data).index_copy_(0, self._target, stored.cpu())
-        if not _all_finite(stored.view(data.dtype)):
-            self._count(name, given[source] if self._lengths is None else rows)
-
-    def _count(self, name: str, rows: "torch.Tensor") -> None:
-        import torch
-
-        bad = ~torch.isfinite(rows.to(self.data[name].dtype)).all(dim=1)
-        before = torch.isfinite(rows).all(dim=1)
-        self.nonfinite[name] += int(bad.sum())
-        self.overflow[name] += int((bad & before).sum())
+def check_fit(model: LoadedModel, dataset: Dataset, pooling: str) -> None:
+    """Refuse data that the model does not read, and words where it has none."""
+    reads = model.feed.modality
+    if reads != dataset.modality:
+        raise InputError(
+            f"{model.spec} reads {_MANY[reads]}, and {dataset.name} holds "
+            f"{_MANY[dataset.modality]}; choose a model of {_MANY[dataset.modality]}"
+        )
+    if pooling == "word" and reads != "text":
+        raise InputError(f"{_MANY[reads]} have no words; use --pooling token or mean")
+    if pooling == "word" and not model.feed.words:
+        raise InputError(
+            "pooling by word needs character offsets, which only fast tokenizers give and this "
+            "model has none; use --pooling token"
+        )
 
 
-def _means(rows: "torch.Tensor", lengths: "torch.Tensor") -> "torch.Tensor":
-    """Average consecutive rows, `lengths` at a time, in float32."""
-    import torch
-
-    return torch.segment_reduce(rows.float(), "mean", lengths=lengths)
-
-
-def _wide(matrix: "torch.Tensor") -> "torch.Tensor":
-    """View rows as 8-byte words where they divide so: moving them is several times faster."""
-    import torch
-
-    row_bytes = matrix.shape[1] * matrix.element_size()
-    return matrix.view(torch.int64) if row_bytes % 8 == 0 else matrix
-
-
-def _all_finite(matrix: "torch.Tensor") -> bool:
-    """Whether every number is finite: NaN and infinity come through the extremes."""
-    import torch
-
-    if not matrix.numel():
-        return True
-    low, high = torch.aminmax(matrix)
-    return bool(torch.isfinite(low) & torch.isfinite(high))
+_MANY = {"text": "texts", "image": "images", "audio": "recordings"}

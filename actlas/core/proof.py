@@ -9,12 +9,13 @@ import numpy as np
 from .datasets import Dataset
 from .errors import ProofError
 from .extraction import ExtractOptions, Extractor, Window
-from .models import LoadedModel
+from .models import LoadedModel, listed_sites
 from .sites import Site
 
 if TYPE_CHECKING:
     import torch
 
+    from .feeds import Encoded
     from .tokens import Pooled
 
 SINGLE = "single forward"
@@ -68,14 +69,10 @@ def measure(
     extractor: Extractor, window: Window, added: Mapping[str, float] | None = None
 ) -> list[Proof]:
     """Return a proof for every site of a window, whether it holds or not."""
-    model = extractor.model
-    ends = _stream(extractor)[-2:]  # the last hidden state is one of the two
-    wanted = {site.name: site for site in extractor.sites}
-    more = [site for site in ends if {s.name for s in ends} & set(wanted)]
-    sites = list((wanted | {site.name: wanted.get(site.name, site) for site in more}).values())
-    alone = [extractor.capture([one.encoded], sites) for one in window.witnesses]
+    model, wanted = extractor.model, {site.name: site for site in extractor.sites}
+    alone = [extractor.capture([one.encoded], _read(extractor)) for one in window.witnesses]
     batched, single = _rows(extractor, window, alone)
-    own = _hidden(extractor, window.witnesses[-1], alone[-1]) if alone else {}
+    own = _hidden(extractor, window.witnesses[-1].encoded, alone[-1]) if alone else {}
     proofs = []
     for name, site in wanted.items():
         bound = tolerance(model, site, extractor.options.dtype) + (added or {}).get(name, 0.0)
@@ -87,10 +84,25 @@ def measure(
     return proofs
 
 
-def _stream(extractor: Extractor) -> list[Site]:
-    """The residual stream of the stack that is extracted, in order."""
-    every = extractor.model.sites.values()
-    return [site for site in every if site.residual and site.stack == extractor.side]
+def _stream(model: LoadedModel, stack: str) -> list[Site]:
+    """The residual stream in order; of an encoder–decoder that of one stack."""
+    every = model.sites.values()
+    return [
+        site for site in every if site.residual and (site.stack == stack or not model.two_sided)
+    ]
+
+
+def _read(extractor: Extractor) -> list[Site]:
+    """The sites extracted, and where one of the stream's last two is among them both of these.
+
+    The last hidden state is one of the two.
+    """
+    wanted = {site.name: site for site in extractor.sites}
+    stack = extractor.sites[0].stack
+    ends = _stream(extractor.model, stack)[-2:]
+    if any(site.name in wanted for site in ends):
+        wanted |= {s.name: s for s in ends if s.name not in wanted and s.stack == stack}
+    return list(wanted.values())
 
 
 def _both(one: Proof, two: Proof) -> Proof:
@@ -103,12 +115,12 @@ def _both(one: Proof, two: Proof) -> Proof:
 def check_sites(
     model: LoadedModel, dataset: Dataset, sites: Sequence[Site] | None = None
 ) -> list[Proof]:
-    """Prove sites (default: all that are named) on the first texts of a data set.
+    """Prove sites (default: all that are listed) on the first samples of a data set.
 
-    The texts go through the model as in an extraction with pooling by token in float32.
-    Encoder and decoder are proven one after the other.
+    The samples go through the model as in an extraction with pooling by token in float32.
+    Encoder and decoder, and stages of unlike positions, are proven one after the other.
     """
-    chosen = list(model.sites.values()) if sites is None else list(sites)
+    chosen = list(listed_sites(model).values()) if sites is None else list(sites)
     found = []
     for side in dict.fromkeys(site.stack for site in chosen):
         part = [site for site in chosen if site.stack == side]
@@ -142,12 +154,14 @@ def tolerance(model: LoadedModel, site: Site, dtype: str) -> float:
     compute = _compute_epsilon(model)
     single = torch.finfo(torch.float32).eps
     roundoff = max(compute, single * site.width**0.5) / 2
-    depth = sum(1 for one in model.sites.values() if one.residual and one.stack == site.stack)
+    roundings = 10 * (len(_stream(model, site.stack)) + 1)
+    if model.feed.modality != "text" or not model.sites:  # stages, or no blocks that we know of
+        roundings = max(roundings, len(model.calls))
     kind = getattr(torch, dtype)
     stored = torch.finfo(kind).eps if kind.is_floating_point else 0.0
     sigmas = 8 if compute > 2.0**-10 else 16
     added = stored if stored > compute else 0.0
-    return float(sigmas * roundoff * (10 * (depth + 1)) ** 0.5 + added)
+    return float(sigmas * roundoff * roundings**0.5 + added)
 
 
 def _compute_epsilon(model: LoadedModel) -> float:
@@ -232,17 +246,20 @@ def _padded(extractor: Extractor, window: Window) -> "dict[str, torch.Tensor]":
     if window.padded or len(window.witnesses) < 2:
         return {}
     one, two = (witness.encoded for witness in window.witnesses)
-    if len(one) == len(two) or 2 * len(two) > extractor.options.batch_tokens:
+    apart = one.group != two.group or 2 * two.weight > extractor.options.batch_tokens
+    if one.weight == two.weight or apart:
         return {}
-    both = extractor.capture([one, two])
-    return {name: tensor[0, : len(one.read)] for name, tensor in both.items()}
+    return {name: tensor[0] for name, tensor in extractor.capture([one, two]).items()}
 
 
 def _pooled(tensor: "torch.Tensor", one: "Pooled", pooling: str) -> "torch.Tensor":
-    """Pool one sample (length, width) without the code that pools batches."""
+    """Pool one sample (length, width) without the code that pools batches.
+
+    What is beyond the sample's positions is padding, or silence that fills up a window.
+    """
     import torch
 
-    tensor = tensor.cpu()
+    tensor = tensor[: len(one.encoded)].cpu()
     if pooling == "token":
         return tensor
     if pooling == "mean":
@@ -254,33 +271,52 @@ def _pooled(tensor: "torch.Tensor", one: "Pooled", pooling: str) -> "torch.Tenso
 
 
 def _hidden(
-    extractor: Extractor, one: "Pooled", read: "dict[str, torch.Tensor]"
+    extractor: Extractor, one: "Encoded", read: "dict[str, torch.Tensor]"
 ) -> "dict[str, tuple[torch.Tensor, torch.Tensor]]":
     """Per site what hooks read of a sample, and the hidden state that should equal it.
 
     With n blocks transformers gives n + 1 states: the stream before each block, and one at
     the end. That one comes after the final norm or before it, by architecture: it is what
     equals it, and the other site is compared through the norm. A model that gives another
-    number of states is not compared.
+    number of states, or states of other shapes, is not compared.
     """
-    stream = _stream(extractor)
+    sites = {site.name: site for site in extractor.sites}
+    stream = [sites.get(s.name, s) for s in _stream(extractor.model, extractor.sites[0].stack)]
     if not any(site.name in read for site in stream):
         return {}
-    states = extractor.hidden_states(one.encoded)
-    blocks = [site.name for site in stream if site.name.rpartition(".")[2] != "final"]
+    blocks = [site for site in stream if site.name.rpartition(".")[2] != "final"]
+    states = extractor.hidden_states(one)
     if len(states) != len(blocks):
         return {}
-    own = dict(zip(blocks, states, strict=True))
-    pairs = {name: _flat(read[name], own[name]) for name in blocks if name in read}
+    given = {s.name: t for s, t in zip(blocks, states, strict=True) if s.name in read}
+    if any(given[s.name].numel() % s.width for s in blocks if s.name in given):
+        return {}
+    own = {s.name: s.read(given[s.name], (1, 0)) for s in blocks if s.name in given}
+    if any(own[name].shape != read[name].shape for name in own):
+        return {}
+    pairs = {name: _flat(read[name], own[name]) for name in own}
     last, final = blocks[-1], stream[-1]
-    if final.name in read and final.name != last:
-        norm = extractor.model.module.get_submodule(final.path)
-        pairs[final.name] = _flat(read[final.name], states[-1])
-        if difference(*pairs[final.name]) == 0 or difference(*pairs[last]) > 0:
-            pairs[last] = _flat(_quietly(norm, read[last]), states[-1])
-        else:
-            pairs[final.name] = _flat(read[final.name], _quietly(norm, states[-1]))
+    if final is not last and last.name in own:
+        pairs |= _ends(extractor.model, last, final, read, own[last.name])
     return pairs
+
+
+def _ends(
+    model: LoadedModel,
+    last: Site,
+    final: Site,
+    read: "dict[str, torch.Tensor]",
+    state: "torch.Tensor",
+) -> "dict[str, tuple[torch.Tensor, torch.Tensor]]":
+    """Compare the last block and the norm after it with the last hidden state."""
+    norm = model.module.get_submodule(model.sites[final.name].path)
+    after = _flat(read[final.name], state)
+    before = _flat(read[last.name], state)
+    if difference(*after) == 0 or difference(*before) > 0:
+        before = _flat(_quietly(norm, read[last.name]), state)
+    else:
+        after = _flat(read[final.name], _quietly(norm, state))
+    return {last.name: before, final.name: after}
 
 
 def _quietly(norm: Any, tensor: "torch.Tensor") -> "torch.Tensor":
@@ -314,11 +350,12 @@ def _refusal(extractor: Extractor, proof: Proof) -> str:
 
 def check_table(model: LoadedModel, proofs: Sequence[Proof]) -> list[dict[str, Any]]:
     """List proofs with the width and the module of each site."""
+    sites = listed_sites(model)
     return [
         {
             "site": proof.site,
-            "width": model.sites[proof.site].width,
-            "module": model.sites[proof.site].path,
+            "width": sites[proof.site].width,
+            "module": sites[proof.site].path,
             "difference": proof.difference,
             "tolerance": proof.tolerance,
             "against": proof.against,

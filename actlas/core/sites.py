@@ -1,20 +1,24 @@
 """Sites: the places in a model that yield a matrix, found by tracing one forward pass."""
 
 import re
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
 from itertools import pairwise
+from math import prod
 from typing import TYPE_CHECKING, Any, Literal
 
 from .adapters import BRANCHES, Branches
 from .errors import SiteError
 from .text import nearest
+from .tracing import Call, Seen
 
 if TYPE_CHECKING:
     import torch
     from torch import nn
 
+Layout = Literal["tokens", "channels_first", "channels_last", "vector"]
+Port = Literal["input", "output"]
+Frame = tuple[int, ...]
 QUERY_KEY_NORM = re.compile(r"(q|k|v|kv|query|key|value)_")
 
 
@@ -22,106 +26,89 @@ QUERY_KEY_NORM = re.compile(r"(q|k|v|kv|query|key|value)_")
 class Site:
     """One place in a model: the input or output of a submodule at its n-th call in a forward.
 
-    stack: "encoder" or "decoder" in an encoder–decoder, else "".
+    stack: "encoder" or "decoder" in an encoder–decoder; in a model whose sites differ in their
+        positions those of this one ("56x56", "sample"); else "".
     residual: whether it is the residual stream (embed, layers.i, final) and not a branch.
+    layout: tokens (batch, length, width), channels_first (batch, width, height, breadth) or
+        (batch, width, time), channels_last (batch, height, breadth, width), or vector
+        (batch, width).
+    frame: the positions of one sample in the traced forward pass: (length,), (height, breadth),
+        or () of a vector.
+    reduce: how each sample is read as one vector (mean, first, last), so that sites of different
+        frames share one extraction; "" to read every position.
     heads: of a site with one vector a head, how many: a row reshapes to (heads, head size).
     """
 
     name: str
     path: str
     width: int
-    port: Literal["input", "output"] = "output"
+    port: Port = "output"
     call: int = 0
     stack: str = ""
     residual: bool = False
+    layout: Layout = "tokens"
+    frame: Frame = ()
+    reduce: str = ""
     heads: int | None = None
 
+    @property
+    def whole(self) -> bool:
+        """Whether it yields one vector a sample."""
+        return self.layout == "vector" or bool(self.reduce)
 
-@dataclass(frozen=True)
-class Call:
-    """One call of a submodule in the traced forward pass, in order of completion."""
+    def read(self, tensor: "torch.Tensor", shape: tuple[int, int]) -> "torch.Tensor":
+        """Return what the submodule gave as (batch, positions, width).
 
-    path: str
-    kind: str
-    index: int
-    input: "torch.Tensor | None"
-    output: "torch.Tensor | None"
-
-
-def output_tensor(output: Any) -> "torch.Tensor | None":
-    """Return the tensor of a module's output: itself, or the first of a tuple or mapping."""
-    import torch
-
-    if isinstance(output, dict):
-        output = next(iter(output.values()), None)
-    while isinstance(output, tuple | list) and output:
-        output = output[0]
-    return output if isinstance(output, torch.Tensor) else None
-
-
-def input_tensor(args: tuple[Any, ...], kwargs: dict[str, Any]) -> "torch.Tensor | None":
-    """Return the hidden states a module was given."""
-    import torch
-
-    given = [*args, kwargs.get("hidden_states"), *kwargs.values()]
-    return next((value for value in given if isinstance(value, torch.Tensor)), None)
+        shape: (batch, positions) of the samples read; SiteError where the tensor has others.
+        """
+        if self.layout == "vector":
+            rows = tensor.unsqueeze(1)
+        elif self.layout == "channels_first":
+            rows = tensor.flatten(2).transpose(1, 2)
+        else:
+            rows = tensor.reshape(shape[0], -1, self.width)  # OPT's are flat inside a block
+        if self.reduce:
+            rows = _reduced(rows, self.reduce)
+        if not self.whole and shape[1] and tuple(rows.shape[:2]) != shape:
+            raise SiteError(
+                f"{self.name} gives {rows.shape[1]} positions a sample where {shape[1]} are read; "
+                f"give every sample the same length, or an attention_mask with collate"
+            )
+        return rows.contiguous()
 
 
-@contextmanager
-def hooked(handles: "Sequence[torch.utils.hooks.RemovableHandle]") -> Iterator[None]:
-    """Remove forward hooks at the end, whatever happens."""
-    try:
-        yield
-    finally:
-        for handle in handles:
-            handle.remove()
+def _reduced(rows: "torch.Tensor", how: str) -> "torch.Tensor":
+    if how == "mean":
+        return rows.float().mean(dim=1, keepdim=True)
+    return rows[:, :1] if how == "first" else rows[:, -1:]
 
 
-def trace(module: "nn.Module", forward: Callable[[], Any]) -> list[Call]:
-    """Run one forward pass and record every submodule call."""
-    calls: list[Call] = []
-    counts: dict[str, int] = {}
-
-    def recorder(path: str) -> Callable[..., None]:
-        def hook(sub: Any, args: tuple[Any, ...], kwargs: dict[str, Any], output: Any) -> None:
-            index = counts.get(path, 0)
-            counts[path] = index + 1
-            given, result = input_tensor(args, kwargs), output_tensor(output)
-            calls.append(Call(path, type(sub).__name__, index, given, result))
-
-        return hook
-
-    handles = [
-        sub.register_forward_hook(recorder(path), with_kwargs=True)
-        for path, sub in module.named_modules()
-        if path
-    ]
-    with hooked(handles):
-        forward()
-    return calls
-
-
-def find_sites(module: "nn.Module", calls: list[Call], shape: tuple[int, int]) -> dict[str, Site]:
+def find_sites(
+    module: "nn.Module", calls: list[Call], shape: tuple[int, int], *, two_sided: bool = False
+) -> dict[str, Site]:
     """Name the sites of a traced model, in the order of the forward pass.
 
-    shape: (batch, length) of the traced forward; a site yields (batch, length, width).
+    shape: (batch, length) of the traced forward; length 0 where it is not known beforehand.
+    two_sided: whether encoder and decoder each have a stack.
 
-    A stack of blocks is a ModuleList whose members' calls form a chain: the output of one
-    is, bit for bit, the input of the next. So `layers.i` is the residual stream by
-    observation, not by name.
+    A stack of blocks is a ModuleList or Sequential whose members' calls form a chain: the
+    output of one is, bit for bit, the input of the next. So `layers.i` is the residual stream
+    by observation, not by name.
     """
-    config: Any = module.config
-    branches = BRANCHES.get(str(config.model_type), Branches())
+    config = getattr(module, "config", None)
+    branches = BRANCHES.get(str(getattr(config, "model_type", "")), Branches())
     found: dict[str, Site] = {}
     stacks = _stacks(module, calls, shape)
-    if getattr(config, "is_encoder_decoder", False):
+    if two_sided:
         for side in ("encoder", "decoder"):
             blocks = max((s for s in stacks if s[0].path.startswith(side)), key=len, default=[])
             found |= _stack_sites(calls, blocks, branches, side, _heads(config, side))
     else:
-        blocks = max(stacks, key=len, default=[])
+        blocks = max(stacks, key=lambda stack: _standing(stack, shape[1]), default=[])
         found |= _stack_sites(calls, blocks, branches, "", _heads(config, ""))
-    return found
+    settled = {name: settle(module, calls, site, shape) for name, site in found.items()}
+    main = main_frame(settled.values(), shape)
+    return {name: replace(site, stack=stack_of(site, main)) for name, site in settled.items()}
 
 
 def _heads(config: Any, side: str) -> int | None:
@@ -130,80 +117,157 @@ def _heads(config: Any, side: str) -> int | None:
     return value if isinstance(value, int) else None
 
 
-def module_site(calls: list[Call], name: str, shape: tuple[int, int]) -> Site:
-    """Return the site `module:PATH`, or raise SiteError where it yields no matrix of tokens."""
+def _standing(stack: list[Call], length: int) -> tuple[bool, bool, int]:
+    """Rank chains: the longest, but one of vectors (a head) only where there is no other.
+
+    Convolutions over time before the blocks (data2vec's positions) come after these.
+    """
+    shape = stack[0].input.shape if stack[0].input else ()
+    return len(shape) > 2, len(shape) == 3 and shape[1] == length, len(stack)
+
+
+def settle(module: "nn.Module", calls: list[Call], site: Site, shape: tuple[int, int]) -> Site:
+    """Return a site with the layout, frame and width that were seen."""
+    seen = next(
+        call.input if site.port == "input" else call.output
+        for call in calls
+        if (call.path, call.index) == (site.path, site.call)
+    )
+    placed = place(seen, module.get_submodule(site.path), shape)
+    if seen is None or placed is None:  # a branch that is flat inside its block
+        return replace(site, frame=(shape[1],) if shape[1] else ())
+    layout, frame = placed
+    ours = site.residual or layout != "tokens"
+    width = seen.shape[1 if layout == "channels_first" else -1] if ours else site.width
+    return replace(site, layout=layout, frame=frame, width=width)
+
+
+def main_frame(sites: Iterable[Site], shape: tuple[int, int]) -> Frame | None:
+    """Return the positions that a model's sites share, None where they have several."""
+    if shape[1]:
+        return (shape[1],)
+    frames = {site.frame for site in sites if site.residual}
+    return frames.pop() if len(frames) == 1 else None
+
+
+def stack_of(site: Site, main: Frame | None) -> str:
+    """Return what sets a site apart from those of other positions; see `Site.stack`."""
+    if site.stack or site.frame == main:
+        return site.stack
+    return "x".join(map(str, site.frame)) or "sample"
+
+
+def module_site(module: "nn.Module", calls: list[Call], shape: tuple[int, int], name: str) -> Site:
+    """Return the site `module:PATH`, or raise SiteError where it yields no matrix."""
     path = name.removeprefix("module:")
-    known = _first_calls(calls)
+    known = {call.path: call for call in reversed(calls)}
     if path not in known:
         raise SiteError(f"the forward pass runs no submodule {path!r}; {nearest(path, known)}")
     output = known[path].output
-    if output is None or not _is_stream(output, shape):
-        given = "no tensor" if output is None else f"shape {tuple(output.shape)}"
+    placed = place(output, module.get_submodule(path), shape, strict=True)
+    if output is None or placed is None:
+        given = "no tensor" if output is None else f"shape {output.shape}"
+        length = shape[1] or "length"
         raise SiteError(
-            f"{name} yields {given}, not (batch, length, width) = ({shape[0]}, {shape[1]}, …); "
-            f"choose a submodule whose output has one vector a token"
+            f"{name} yields {given}, not (batch, length, width) = ({shape[0]}, {length}, …); "
+            f"choose a submodule whose output has one vector a token or sample"
         )
-    return Site(name, path, output.shape[-1])
+    layout, frame = placed
+    width = output.shape[1 if layout == "channels_first" else -1]
+    return Site(name, path, width, layout=layout, frame=frame)
 
 
-def module_sites(calls: list[Call], pattern: str, shape: tuple[int, int]) -> list[Site]:
-    """Return the sites that `module:PATH` stands for; a `*` in it does not cross a dot.
+def matching_paths(pattern: str, calls: list[Call]) -> list[str]:
+    """Return the submodules that a glob stands for, in the order of the forward pass."""
+    glob = _glob(pattern)
+    return list(dict.fromkeys(call.path for call in calls if glob.fullmatch(call.path)))
 
-    Submodules that a glob meets but that yield no matrix of tokens are left out, unless
-    there is no other.
+
+def place(
+    seen: Seen | None, module: "nn.Module", shape: tuple[int, int], *, strict: bool = False
+) -> tuple[Layout, Frame] | None:
+    """Return how a tensor holds one vector a position, None where it does not or nobody can tell.
+
+    strict: refuse four dimensions where nothing in the module says which are the channels.
     """
-    if "*" not in pattern:
-        return [module_site(calls, pattern, shape)]
-    known = _first_calls(calls)
-    glob = _glob(pattern.removeprefix("module:"))
-    matches = [path for path in known if glob.fullmatch(path)]
-    if not matches:
-        raise SiteError(f"no submodule {pattern!r}; {nearest(pattern[len('module:') :], known)}")
-    found = []
-    for path in matches:
-        try:
-            found.append(module_site(calls, f"module:{path}", shape))
-        except SiteError:
-            if path == matches[-1] and not found:
-                raise
-    return found
+    batch, length = shape
+    if seen is None or not seen.is_float or len(seen.shape) < 2 or seen.shape[0] != batch:
+        return None
+    if 0 in seen.shape:
+        return None
+    rest = seen.shape[1:]
+    if len(rest) == 1:
+        return "vector", ()
+    if length:  # known beforehand: it says which dimension has the positions
+        if len(rest) != 2 or length not in rest:
+            return None
+        return ("tokens" if rest[0] == length else "channels_first"), (length,)
+    last = _channels_last(module)
+    if len(rest) == 2:
+        return ("channels_first", rest[1:]) if last is False else ("tokens", rest[:1])
+    if len(rest) != 3 or (strict and last is None):
+        return None
+    return ("channels_last", rest[:2]) if last else ("channels_first", rest[1:])
 
 
-def _first_calls(calls: list[Call]) -> dict[str, Call]:
-    """The first call of every submodule by path, in the order of the forward pass."""
-    first: dict[str, Call] = {}
-    for call in calls:
-        first.setdefault(call.path, call)
-    return first
+def _channels_last(module: "nn.Module") -> bool | None:
+    """Whether a module's channels come last, by what it is made of; None where that is silent."""
+    from torch import nn
+    from torch.nn.modules.batchnorm import _BatchNorm
+    from torch.nn.modules.conv import _ConvNd
 
-
-def _glob(pattern: str) -> re.Pattern[str]:
-    return re.compile(re.escape(pattern).replace(r"\*", r"[^.]*"))
-
-
-def _is_stream(tensor: "torch.Tensor", shape: tuple[int, int]) -> bool:
-    return tensor.ndim == 3 and tuple(tensor.shape[:2]) == shape and tensor.is_floating_point()
+    parts = list(module.modules())
+    if any(isinstance(m, _ConvNd | _BatchNorm) or "Pool" in type(m).__name__ for m in parts):
+        return False
+    if any(getattr(m, "data_format", "") == "channels_first" for m in parts):
+        return False  # ConvNeXt's norm
+    return True if any(isinstance(m, nn.Linear | nn.LayerNorm) for m in parts) else None
 
 
 def _stacks(module: "nn.Module", calls: list[Call], shape: tuple[int, int]) -> list[list[Call]]:
-    """Return the calls of every outermost list of blocks that forms a residual chain."""
+    """Return the calls of every outermost list of blocks that forms a residual chain.
+
+    A Sequential counts only where no ModuleList does: heads and stems are written so, too.
+    """
     from torch import nn
 
-    lists = [path for path, sub in module.named_modules() if isinstance(sub, nn.ModuleList)]
+    modules = dict(module.named_modules())
+    lists = [path for path, sub in modules.items() if isinstance(sub, nn.ModuleList)]
     outer = [p for p in lists if not any(p.startswith(f"{q}.") for q in lists)]
-    member = {p: re.compile(re.escape(p) + r"\.\d+") for p in outer}
-    stacks = ([c for c in calls if member[p].fullmatch(c.path)] for p in outer)
-    return [stack for stack in stacks if stack and _is_chain(stack, shape)]
+    stacks = [_chain(module, calls, modules[p], p, shape) for p in outer]
+    if not any(stacks):
+        rows = [path for path, sub in modules.items() if isinstance(sub, nn.Sequential)]
+        found = {p: _chain(module, calls, modules[p], p, shape) for p in rows}
+        chains = [p for p in found if found[p]]
+        outer = [p for p in chains if not any(_inside(p, q) for q in chains)]
+        stacks = [found[p] for p in outer]
+    return [stack for stack in stacks if stack]
 
 
-def _is_chain(stack: list[Call], shape: tuple[int, int]) -> bool:
-    import torch
+def _inside(path: str, other: str) -> bool:
+    return path != other and (not other or path.startswith(f"{other}."))
 
-    for call in stack:
-        for tensor in (call.input, call.output):
-            if tensor is None or not _is_stream(tensor, shape):
-                return False
-    return all(torch.equal(a.output, b.input) for a, b in pairwise(stack))  # type: ignore[arg-type]
+
+def _chain(
+    module: "nn.Module", calls: list[Call], blocks: "nn.Module", path: str, shape: tuple[int, int]
+) -> list[Call]:
+    """Return the calls of a list's members if they form a chain, else nothing."""
+    from torch import nn
+
+    children = {f"{path}.{name}" if path else name for name, _ in blocks.named_children()}
+    stack = [call for call in calls if call.path in children]
+
+    def streams(seen: Seen | None, call: Call) -> bool:
+        return place(seen, module.get_submodule(call.path), shape) is not None
+
+    if isinstance(blocks, nn.Sequential):  # its first members may be what embeds token ids
+        while stack and not streams(stack[0].input, stack[0]):
+            stack = stack[1:]
+    if len(stack) < 2 and isinstance(blocks, nn.Sequential):
+        return []
+    flows = all(streams(call.input, call) and streams(call.output, call) for call in stack)
+    linked = all(a.output.same(b.input) for a, b in pairwise(stack) if a.output)
+    return stack if flows and linked else []
 
 
 def _stack_sites(
@@ -237,12 +301,12 @@ def _inner_sites(
     places = {call.path.removeprefix(f"{block.path}."): at for at, call in enumerate(inside)}
     for suffix, paths, reads in branches.ports():
         at = next((places[path] for path in paths if path in places), None)
-        tensor = None if at is None else inside[at].input if reads else inside[at].output
-        if at is None or tensor is None:
+        seen = None if at is None else inside[at].input if reads else inside[at].output
+        if at is None or seen is None:
             continue
         split = heads if suffix.endswith("heads") else None
-        port: Literal["input", "output"] = "input" if reads else "output"
-        found.append((at, _inner(f"{layer}.{suffix}", inside[at], tensor, port, side, split)))
+        port: Port = "input" if reads else "output"
+        found.append((at, _inner(f"{layer}.{suffix}", inside[at], seen, port, side, split)))
     norms = [at for at, call in enumerate(inside) if _is_block_norm(call, block)]
     for number, at in enumerate(norms, 1):
         call = inside[at]
@@ -252,37 +316,35 @@ def _inner_sites(
 
 
 def _inner(
-    name: str, call: Call, tensor: "torch.Tensor", port: Literal["input", "output"], side: str,
-    heads: int | None = None,
-) -> Site:  # fmt: skip
-    width = tensor.shape[-1]
+    name: str, call: Call, seen: Seen, port: Port, side: str, heads: int | None = None
+) -> Site:
+    width = seen.shape[-1]
     divides = heads is not None and width % heads == 0
-    return Site(name, call.path, width, port, call.index, side, False, heads if divides else None)
+    return Site(name, call.path, width, port, call.index, side, heads=heads if divides else None)
 
 
 def _is_block_norm(call: Call, block: Call) -> bool:
     """Whether a call is a norm that reads the stream, or what is to be added to it.
 
-    A norm of queries and keys may be as wide as the stream, so it is known by its name.
+    A norm of queries and keys may be as wide as the stream, so it is known by its name. The
+    blocks of a network of convolutions are stages: their norms are not numbered.
     """
     name = call.path.rpartition(".")[2].lower()
     if call.input is None or block.input is None or QUERY_KEY_NORM.match(name):
         return False
-    same = call.input.shape[-1] == block.input.shape[-1]
+    one, stream = call.input.shape, block.input.shape
     is_norm = "norm" in name or "norm" in call.kind.lower()
-    return is_norm and same and call.input.numel() == block.input.numel()
+    same = one[-1:] == stream[-1:] and prod(one) == prod(stream)
+    return is_norm and same and len(stream) == 3
 
 
 def _final_norm(calls: list[Call], blocks: list[Call]) -> Call | None:
-    """Return the norm beside the blocks that is fed with the last block's output, if any."""
-    import torch
-
+    """Return the norm beside or above the blocks that reads the last block's output, if any."""
     last = blocks[-1]
-    beside = last.path.rsplit(".", 2)[0] if last.path.count(".") > 1 else ""
     for call in calls[calls.index(last) + 1 :]:
         parent = call.path.rpartition(".")[0]
-        is_norm = "norm" in call.kind.lower() and parent == beside and call.input is not None
-        if is_norm and torch.equal(call.input, last.output):  # type: ignore[arg-type]
+        above = not parent or last.path.startswith(f"{parent}.")
+        if "norm" in call.kind.lower() and above and call.input and call.input.same(last.output):
             return call
     return None
 
@@ -320,3 +382,7 @@ def _matches(pattern: str, sites: dict[str, Site]) -> set[str]:
         return set()
     glob = _glob(pattern)
     return {name for name in sites if glob.fullmatch(name)}
+
+
+def _glob(pattern: str) -> re.Pattern[str]:
+    return re.compile(re.escape(pattern).replace(r"\*", r"[^.]*"))

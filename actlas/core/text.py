@@ -53,3 +53,31 @@ def canonical_json(value: Any) -> str:
 def digest(*parts: Any) -> str:
     """Return the xxh3-128 digest (32 hex digits) of JSON-able parts."""
     return xxhash.xxh3_128_hexdigest(canonical_json(parts).encode())
+
+
+def text_fault(text: Any) -> str | None:
+    """Say what keeps a value from being a text that can be tokenized and stored."""
+    if not isinstance(text, str) or not text.strip():
+        return "is empty"
+    if "\x00" in text:
+        return "holds a NUL character"
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return "holds half a surrogate pair"
+    return None
+
+
+def hash_parts(hasher: Any, parts: Iterable[str]) -> None:
+    """Feed texts to a hasher, each with its length, so that where one ends counts too."""
+    update = hasher.update
+    for part in parts:
+        data = part.encode()
+        update(len(data).to_bytes(8, "little") + data)
+
+
+def parts_digest(parts: Iterable[str]) -> str:
+    """Return the xxh3-128 digest (32 hex digits) of texts in their order."""
+    hasher = xxhash.xxh3_128()
+    hash_parts(hasher, parts)
+    return str(hasher.hexdigest())

@@ -1,16 +1,20 @@
-"""What can be plugged in: the @analysis decorator, and finding what is installed."""
+"""What can be plugged in: @analysis and @loader, and finding what is installed."""
 
 from .analysis import INPUTS, Analysis, Parameter, analysis, refuse_nonfinite
-from .discovery import GROUP, Plugin, Registry, registry
+from .discovery import GROUP, LOADERS, Plugin, Registry, registry
+from .loading import Loader, loader
 
 __all__ = [
     "GROUP",
     "INPUTS",
+    "LOADERS",
     "Analysis",
+    "Loader",
     "Parameter",
     "Plugin",
     "Registry",
     "analysis",
+    "loader",
     "refuse_nonfinite",
     "registry",
 ]

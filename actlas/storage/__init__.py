@@ -2,23 +2,29 @@
 
 from .activations import (
     activation_records,
-    add_dataset,
-    add_model,
-    begin_extraction,
     extraction_key,
-    finish_extraction,
-    label_sets,
     options_json,
     read_activations,
-    read_labels,
     read_rows,
-    read_texts,
-    write_window,
 )
-from .database import NOUNS, Database
+from .codecs import Packed, decode
+from .database import NOUNS, Database, patiently
+from .growth import smaller_extraction
+from .imports import add_imported_model, known_dataset
+from .inputs import add_dataset, add_model, label_sets, read_labels, read_texts
 from .results import StoredResult, done_run, read_result, save_failure, save_run, sql_name
 from .schema import HEAD
-from .tables import Activation, Dataset, Extraction, Model, Run, now
+from .shards import claim, held, missing_parts, owner_name, part_source, shards_of
+from .tables import Activation, Dataset, Extraction, Model, Part, Run, Shard, now
+from .tops import Extremes, Lookup, RowPlace, SitePlace, looking_up, outermost
+from .windows import (
+    Place,
+    begin_extraction,
+    finish_shard,
+    pack_window,
+    record_proofs,
+    write_window,
+)
 
 __all__ = [
     "HEAD",
@@ -27,26 +33,49 @@ __all__ = [
     "Database",
     "Dataset",
     "Extraction",
+    "Extremes",
+    "Lookup",
     "Model",
+    "Packed",
+    "Part",
+    "Place",
+    "RowPlace",
     "Run",
+    "Shard",
+    "SitePlace",
     "StoredResult",
     "activation_records",
     "add_dataset",
+    "add_imported_model",
     "add_model",
     "begin_extraction",
+    "claim",
+    "decode",
     "done_run",
     "extraction_key",
-    "finish_extraction",
+    "finish_shard",
+    "held",
+    "known_dataset",
     "label_sets",
+    "looking_up",
+    "missing_parts",
     "now",
     "options_json",
+    "outermost",
+    "owner_name",
+    "pack_window",
+    "part_source",
+    "patiently",
     "read_activations",
     "read_labels",
     "read_result",
     "read_rows",
     "read_texts",
+    "record_proofs",
     "save_failure",
     "save_run",
+    "shards_of",
+    "smaller_extraction",
     "sql_name",
     "write_window",
 ]

@@ -13,7 +13,7 @@ from typing import Any, final
 import sqlalchemy as sa
 from sqlalchemy.engine import URL, Connection, Engine, make_url
 
-from ..core import ReadOnlyError, StoreError
+from ..core import ReadOnlyError, StoreError, UnavailableError
 
 PAGE_SIZE = 65536  # a fifth less CPU to write than 16 KiB; the pointer map keeps single rows fast
 WAL_PAGES = 4096  # checkpoint after 256 MiB of log: most extractions copy it once, at the end
@@ -25,6 +25,11 @@ WRITING = {
     "merge", "refresh", "reindex", "revoke", "set", "truncate", "update", "vacuum",
 }  # fmt: skip
 MMAP_BYTES = 1 << 40
+TRANSIENT = (
+    "is locked", "connection", "server closed", "starting up",
+    "shutting down", "the database system",
+)  # fmt: skip
+CLOCK = "SELECT EXTRACT(EPOCH FROM clock_timestamp())"
 
 
 class Backend(ABC):
@@ -53,10 +58,14 @@ class Backend(ABC):
         """Write many rows (tuples) in the fastest way the database has."""
 
     @abstractmethod
+    def reserve(self, connection: Connection, table: str, n: int) -> Sequence[int]:
+        """Return n ids of a table that nobody else will use."""
+
+    @abstractmethod
     def blobs(
         self, connection: Connection, parts: Sequence[tuple[int, int, int]]
     ) -> Iterator[bytes]:
-        """Yield bytes [start, stop) of the data of chunks: parts are (chunk id, start, stop).
+        """Yield bytes [start, stop) of payloads: parts are (payload id, start, stop).
 
         Fewer bytes, or none, where the store has lost them.
         """
@@ -64,6 +73,10 @@ class Backend(ABC):
     @abstractmethod
     def select(self, statement: str, limit: int | None) -> tuple[list[str], list[tuple[Any, ...]]]:
         """Run one statement that the database itself allows only to read."""
+
+    @abstractmethod
+    def clock(self, connection: Connection) -> float:
+        """The database's time, in seconds since 1970: the same for all that write."""
 
     @abstractmethod
     def lock(self, connection: Connection, name: str) -> None:
@@ -121,6 +134,10 @@ class SQLite(Backend):
 
         return engine
 
+    def clock(self, connection: Connection) -> float:
+        """See `Backend.clock`: a file has the host's."""
+        return time.time()
+
     def lock(self, connection: Connection, name: str) -> None:
         """See `Backend.lock`: there is one writer at a time anyway."""
 
@@ -136,14 +153,19 @@ class SQLite(Backend):
         cursor = connection.connection.driver_connection.cursor()  # type: ignore[union-attr]
         cursor.executemany(f'INSERT INTO "{table}" ({names}) VALUES ({marks})', rows)
 
+    def reserve(self, connection: Connection, table: str, n: int) -> Sequence[int]:
+        """See `Backend.reserve`: the one writer takes what comes after the last."""
+        last = connection.exec_driver_sql(f'SELECT COALESCE(MAX(id), 0) FROM "{table}"').scalar()
+        return range((last or 0) + 1, (last or 0) + 1 + n)
+
     def blobs(
         self, connection: Connection, parts: Sequence[tuple[int, int, int]]
     ) -> Iterator[bytes]:
         """See `Backend.blobs`."""
         driver: Any = connection.connection.driver_connection
-        for chunk, start, stop in parts:
+        for payload, start, stop in parts:
             try:
-                with driver.blobopen("chunk_data", "data", chunk, readonly=True) as blob:
+                with driver.blobopen("payloads", "data", payload, readonly=True) as blob:
                     blob.seek(min(start, len(blob)))
                     data = blob.read(stop - start)
             except sqlite3.OperationalError as error:
@@ -194,6 +216,10 @@ class PostgreSQL(Backend):
         """All statements of a session see one state, as they do on SQLite."""
         return {"isolation_level": "REPEATABLE READ"}
 
+    def clock(self, connection: Connection) -> float:
+        """See `Backend.clock`."""
+        return float(connection.execute(sa.text(CLOCK)).scalar_one())
+
     def lock(self, connection: Connection, name: str) -> None:
         """See `Backend.lock`."""
         statement = sa.text("SELECT pg_advisory_xact_lock(hashtext(:name))")
@@ -214,16 +240,22 @@ class PostgreSQL(Backend):
             for row in rows:
                 copy.write_row(row)
 
+    def reserve(self, connection: Connection, table: str, n: int) -> Sequence[int]:
+        """See `Backend.reserve`."""
+        statement = sa.text("SELECT nextval(:sequence) FROM generate_series(1, :n)")
+        named = {"sequence": f"{table}_id_seq", "n": n}
+        return connection.execute(statement, named).scalars().all()
+
     def blobs(
         self, connection: Connection, parts: Sequence[tuple[int, int, int]]
     ) -> Iterator[bytes]:
         """See `Backend.blobs`; substr of an external value reads only its part."""
         driver: Any = connection.connection.driver_connection
         with driver.cursor(binary=True) as cursor:
-            for chunk, start, stop in parts:
+            for payload, start, stop in parts:
                 cursor.execute(
-                    "SELECT substr(data, %s, %s) FROM chunk_data WHERE chunk_id = %s",
-                    (start + 1, stop - start, chunk),
+                    "SELECT substr(data, %s, %s) FROM payloads WHERE id = %s",
+                    (start + 1, stop - start, payload),
                 )
                 found = cursor.fetchone()
                 yield b"" if found is None else found[0]
@@ -308,6 +340,13 @@ def _driver_errors() -> tuple[type[Exception], ...]:
     return (sqlite3.Error, psycopg.Error) if psycopg else (sqlite3.Error,)
 
 
+def is_transient(error: Exception) -> bool:
+    """Whether an error may be gone in a moment: a lock, a server that restarts."""
+    said = str(error)
+    invalidated = bool(getattr(error, "connection_invalidated", False))
+    return invalidated or any(sign in said for sign in TRANSIENT)
+
+
 @contextmanager
 def translated(backend: Backend) -> Iterator[None]:
     """Turn database errors into StoreError."""
@@ -324,9 +363,11 @@ def translated(backend: Backend) -> Iterator[None]:
             "disk is full": "free space, then run the same command again: it goes on",
             "disk I/O": "check the disk, then run the same command again",
             "unable to open": "check the folder exists and can be written",
+            "terminating": "the server goes down; run the same command again when it is back",
             "connection": "check that the server runs and the URL is right",
         }
         advice = next((h for sign, h in hint.items() if sign in said), None)
         if advice is None:  # a statement of ours that is wrong: a bug, so show it as one
             raise
-        raise StoreError(f"{backend.name}: {said}; {advice}") from error
+        kind = UnavailableError if is_transient(error) else StoreError
+        raise kind(f"{backend.name}: {said}; {advice}") from error

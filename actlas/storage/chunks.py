@@ -1,91 +1,76 @@
 """Chunks: consecutive rows of a site as bytes, and the matrix read back from them."""
 
-import sys
-import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, final
 
 import numpy as np
 import sqlalchemy as sa
-import xxhash
 from numpy.typing import NDArray
 from sqlalchemy.engine import Connection
-from sqlalchemy.orm import Session
 
 from ..core import CorruptError, Source
-from .backends import PAGE_SIZE, Backend
+from .backends import Backend
+from .codecs import Packed, checksum, decode, row_bytes
 from .tables import Chunk
 
 if TYPE_CHECKING:
     from .database import Database
 
-# Twelve overflow pages of SQLite and the least it keeps in the row itself, so that no page is
-# left half empty: 1,034 rows of 384 float16 numbers, 258 of 768 float32 numbers.
-CHUNK_BYTES = 12 * (PAGE_SIZE - 4) + (PAGE_SIZE - 12) * 32 // 255 - 64
-RAW = "raw"
-ITEM_BYTES = {"float32": 4, "float16": 2, "bfloat16": 2}
-
-
-def checksum(data: Any) -> str:
-    """Return the xxh3-64 of bytes, as 16 hex digits."""
-    return str(xxhash.xxh3_64_hexdigest(data))
-
-
-def rows_a_chunk(width: int, dtype: str) -> int:
-    """Rows that fit a chunk of three quarters of a MiB, at least one."""
-    return max(1, CHUNK_BYTES // (width * ITEM_BYTES[dtype]))
+COLUMNS = ("activation_id", "first_row", "rows", "dtype", "codec", "checksum", "data_id")
 
 
 def write_chunks(
-    backend: Backend,
-    session: Session,
-    matrices: Sequence[tuple[int, int, str, NDArray[np.uint8]]],
+    backend: Backend, connection: Connection, packed: Sequence[tuple[int, int, Packed]]
 ) -> None:
-    """Write matrices in one go: (activation id, first row, dtype, bytes (rows, row bytes))."""
-    described: list[dict[str, Any]] = []
-    datas: list[memoryview] = []
-    for activation_id, first_row, dtype, matrix in matrices:
-        step = rows_a_chunk(matrix.shape[1] // ITEM_BYTES[dtype], dtype)
-        for start in range(0, len(matrix), step):
-            data = matrix[start : start + step].data.cast("B")
-            datas.append(data)
-            described.append(
-                {
-                    "activation_id": activation_id,
-                    "first_row": first_row + start,
-                    "rows": len(matrix[start : start + step]),
-                    "dtype": dtype,
-                    "codec": RAW,
-                    "checksum": checksum(data),
-                }
-            )
-    if not described:
-        return
-    statement = sa.insert(Chunk).returning(Chunk.id, sort_by_parameter_order=True)
-    ids = session.scalars(statement, described).all()
-    backend.insert(
-        session.connection(), "chunk_data", ["chunk_id", "data"], zip(ids, datas, strict=True)
+    """Write chunks: (activation id, first row, bytes)."""
+    ids = backend.reserve(connection, "payloads", len(packed))
+    payloads = ((i, p.data) for i, (_, _, p) in zip(ids, packed, strict=True))
+    backend.insert(connection, "payloads", ("id", "data"), payloads)
+    described = (
+        (activation, first, p.rows, p.dtype, p.codec, p.checksum, i)
+        for i, (activation, first, p) in zip(ids, packed, strict=True)
     )
+    backend.insert(connection, "chunks", COLUMNS, described)
 
 
 @final
 class ChunkSource(Source):
-    """The matrix of one site in a store; every connection is opened for one read."""
+    """The matrix of one site in a store; every connection is opened for one read.
+
+    base: number of its first row in the store, where that is not 0: in a shard.
+    """
 
     def __init__(
-        self, database: "Database", activation_id: int, shape: tuple[int, int], nonfinite: int
+        self,
+        database: "Database",
+        activation_id: int,
+        shape: tuple[int, int],
+        nonfinite: int,
+        base: int = 0,
     ):
         self.database, self.activation_id, self.shape = database, activation_id, shape
-        self.nonfinite = nonfinite
+        self.nonfinite, self.base = nonfinite, base
         self._index: list[Any] | None = None
 
     def _chunks(self, connection: Connection) -> list[Any]:
         if self._index is None:
             self._index = list(
                 connection.execute(
-                    sa.select(Chunk.id, Chunk.first_row, Chunk.rows, Chunk.dtype, Chunk.checksum)
-                    .where(Chunk.activation_id == self.activation_id)
+                    sa.select(
+                        Chunk.id,
+                        (Chunk.first_row - self.base).label("first_row"),
+                        Chunk.rows,
+                        Chunk.dtype,
+                        Chunk.codec,
+                        Chunk.checksum,
+                        Chunk.data_id,
+                    )
+                    .where(
+                        Chunk.activation_id == self.activation_id,
+                        Chunk.first_row >= self.base,
+                        Chunk.first_row < self.base + max(self.shape[0], 1),
+                    )
                     .order_by(Chunk.first_row)
                 )
             )
@@ -118,7 +103,7 @@ class ChunkSource(Source):
             for chunk, (a, b), data in zip(wanted, spans, datas, strict=True):
                 if b - a == chunk.rows:
                     self._verify(chunk, data)
-                decode(data, chunk.dtype, self.shape[1], out[a - start : b - start])
+                decode(data, chunk.codec, chunk.dtype, out[a - start : b - start])
 
     def gather(self, index: NDArray[np.int64], out: NDArray[Any]) -> None:
         """See `Source.gather`; of each chunk the rows between the first and last are read."""
@@ -138,22 +123,22 @@ class ChunkSource(Source):
             for group, data in zip(groups, datas, strict=True):
                 chunk, low = chunks[where[group[0]]], int(ordered[group[0]])
                 rows = np.empty((int(ordered[group[-1]]) + 1 - low, self.shape[1]), out.dtype)
-                decode(data, chunk.dtype, self.shape[1], rows)
+                decode(data, chunk.codec, chunk.dtype, rows)
                 out[order[group]] = rows[ordered[group] - low]
 
     def _bytes(self, connection: Connection, parts: list[tuple[int, int, int]]) -> Iterator[bytes]:
         found = self.database.backend.blobs(connection, parts)
-        for (chunk, start, stop), data in zip(parts, found, strict=True):
+        for (payload, start, stop), data in zip(parts, found, strict=True):
             if len(data) != stop - start:
                 raise CorruptError(
-                    f"chunk {chunk} has lost bytes: the store is damaged; restore it or "
+                    f"payload {payload} has lost bytes: the store is damaged; restore it or "
                     f"extract again"
                 )
             yield data
 
     def _part(self, chunk: Any, start: int, stop: int) -> tuple[int, int, int]:
-        size = self.shape[1] * ITEM_BYTES[chunk.dtype]
-        return chunk.id, (start - chunk.first_row) * size, (stop - chunk.first_row) * size
+        size = row_bytes(chunk.codec, chunk.dtype, self.shape[1])
+        return chunk.data_id, (start - chunk.first_row) * size, (stop - chunk.first_row) * size
 
     def _verify(self, chunk: Any, data: bytes) -> None:
         if checksum(data) != chunk.checksum:
@@ -161,25 +146,3 @@ class ChunkSource(Source):
                 f"chunk {chunk.id} (from row {chunk.first_row}, {chunk.rows} rows) does "
                 f"not match its checksum: the store is damaged; restore it or extract again"
             )
-
-
-def decode(data: bytes, dtype: str, width: int, out: NDArray[Any]) -> None:
-    """Fill `out` (rows, width) from a chunk's bytes, cast to its dtype."""
-    if dtype == "bfloat16":  # numpy has none: it is the upper half of a float32
-        halves = np.frombuffer(data, np.uint16).reshape(-1, width)
-        out[...] = (halves.astype(np.uint32) << 16).view(np.float32)
-    elif dtype == "float16" and out.dtype == np.float32 and out.flags.c_contiguous:
-        widen(np.frombuffer(data, np.float16).reshape(-1, width), out)
-    else:
-        out[...] = np.frombuffer(data, dtype).reshape(-1, width)
-
-
-def widen(halves: NDArray[np.float16], out: NDArray[np.float32]) -> None:
-    """Cast float16 to float32; torch, where it is loaded anyway, does so 8 times faster."""
-    torch = sys.modules.get("torch")
-    if torch is None:
-        out[...] = halves
-    else:
-        with warnings.catch_warnings():  # the bytes are read-only, and only read
-            warnings.simplefilter("ignore", UserWarning)
-            torch.from_numpy(out).copy_(torch.from_numpy(halves))

@@ -1,16 +1,17 @@
 """The open store: sessions, and looking records up by what users call them."""
 
-from collections.abc import Iterator, Sequence
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, TypeVar, final
 
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
-from ..core import InputError, StoreError, listing
+from ..core import InputError, StoreError, UnavailableError, listing
 from . import schema
-from .backends import Backend, SQLite, backend_for, translated
-from .tables import Base, Dataset, Extraction, Model, Run
+from .backends import Backend, SQLite, backend_for, is_transient, translated
+from .tables import Activation, Base, Chunk, Dataset, Extraction, Model, Payload, Run, TopIndex
 
 Record = TypeVar("Record", bound=Base)
 NOUNS: dict[str, type[Base]] = {
@@ -19,6 +20,7 @@ NOUNS: dict[str, type[Base]] = {
     "extractions": Extraction,
     "runs": Run,
 }
+PAUSES = (0.1, 0.3, 1.0, 3.0, 9.0)  # seconds between attempts to begin a transaction
 
 
 @final
@@ -81,8 +83,7 @@ class Database:
     @contextmanager
     def read(self) -> Iterator[Session]:
         """A session that sees one consistent state."""
-        engine = self.engine.execution_options(**self.backend.read_options())
-        with translated(self.backend), Session(engine, expire_on_commit=False) as session:
+        with translated(self.backend), self._begun(self.backend.read_options()) as session:
             yield session
 
     @contextmanager
@@ -91,14 +92,27 @@ class Database:
 
         lock: what is written, where two that write it at once must take turns.
         """
-        engine = self.engine.execution_options(**self.backend.write_options())
-        with (
-            translated(self.backend),
-            Session(engine, expire_on_commit=False) as session,
-            session.begin(),
-        ):
+        with translated(self.backend), self._begun(self.backend.write_options()) as session:
             if lock is not None:
                 self.backend.lock(session.connection(), lock)
+            yield session
+            session.commit()
+
+    @contextmanager
+    def _begun(self, options: dict[str, Any]) -> Iterator[Session]:
+        """A session whose transaction has begun; a busy or absent server is given time."""
+        engine = self.engine.execution_options(**options)
+        session = Session(engine, expire_on_commit=False)
+        for pause in PAUSES:
+            try:
+                session.connection()
+                break
+            except sa.exc.OperationalError as error:
+                session.close()
+                if not is_transient(error):
+                    raise
+                time.sleep(pause)
+        with session:
             yield session
 
     def records(self, noun: str) -> Sequence[Any]:
@@ -145,8 +159,11 @@ class Database:
                 )
         with self.write() as session:
             self._drop_results(session, kind, ident)
+            payloads = payloads_of(session, ident) if kind is Extraction else set()
             session.delete(session.get_one(kind, ident))
-        self._shrink()
+            session.flush()
+            drop_orphans(session, payloads)
+        self.shrink()
 
     def _drop_results(self, session: Session, kind: type[Base], ident: int) -> None:
         from .results import delete_rows
@@ -157,7 +174,8 @@ class Database:
             runs = session.scalars(sa.select(Run.id).where(Run.extraction_id == ident)).all()
             delete_rows(session, runs)
 
-    def _shrink(self) -> None:
+    def shrink(self) -> None:
+        """Give freed pages back to the file system."""
         if isinstance(self.backend, SQLite):
             with translated(self.backend), self.engine.connect() as connection:
                 driver: Any = connection.connection.driver_connection
@@ -179,3 +197,45 @@ class Database:
                 for name in names
                 if name != schema.VERSION_TABLE
             }
+
+
+def patiently(attempt: Callable[[], None]) -> None:
+    """Do what can be done twice without harm, again and again while the store is away."""
+    for pause in PAUSES:
+        try:
+            return attempt()
+        except UnavailableError:
+            time.sleep(pause)
+    return attempt()
+
+
+def payloads_of(session: Session, extraction_id: int) -> set[int]:
+    """Ids of the bytes of an extraction's chunks and indexes."""
+    mine = sa.select(Activation.id).where(Activation.extraction_id == extraction_id)
+    return {
+        ident
+        for kind in (Chunk, TopIndex)
+        for ident in session.scalars(sa.select(kind.data_id).where(kind.activation_id.in_(mine)))
+    }
+
+
+def drop_orphans(session: Session, among: Iterable[int]) -> int:
+    """Delete those of some payloads that no chunk and no index has, and say how many."""
+    dropped = 0
+    for idents in batched(sorted(among), 500):
+        unused = [
+            ~sa.exists().where(kind.data_id == Payload.id).correlate(Payload)
+            for kind in (Chunk, TopIndex)
+        ]
+        done = session.execute(
+            sa.delete(Payload)
+            .where(Payload.id.in_(idents), *unused)
+            .execution_options(synchronize_session=False)
+        )
+        dropped += int(done.rowcount)  # type: ignore[attr-defined]
+    return dropped
+
+
+def batched(values: Sequence[int], n: int) -> Iterator[Sequence[int]]:
+    """Cut a sequence into pieces of n."""
+    return (values[i : i + n] for i in range(0, len(values), n))

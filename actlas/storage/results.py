@@ -18,7 +18,7 @@ from ..core import (
     TableSpec,
     column_array,
 )
-from .chunks import checksum
+from .codecs import checksum
 from .database import Database
 from .tables import Array, Run
 from .tables import ResultTable as Catalog

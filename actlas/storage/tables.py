@@ -42,7 +42,11 @@ class Base(DeclarativeBase):
 
 
 class Model(Base):
-    """A loaded network, known by the digest of its weights, configuration and tokenizer."""
+    """A loaded network, known by the digest of its weights, configuration and preprocessor.
+
+    sites: its named sites, so that what is stored can be looked up without loading it; null
+    where an older actlas recorded it.
+    """
 
     __tablename__ = "models"
     id: Mapped[int] = mapped_column(BigId, primary_key=True)
@@ -52,15 +56,17 @@ class Model(Base):
     parameters: Mapped[int]
     max_length: Mapped[int]
     config: Mapped[dict[str, Any]]
+    sites: Mapped[list[Any] | None]
     created: Mapped[str] = mapped_column(default=now)
 
 
 class Dataset(Base):
-    """Ordered samples, known by the digest of their texts and given words."""
+    """Ordered samples of text, images or audio, known by the digest of their content."""
 
     __tablename__ = "datasets"
     id: Mapped[int] = mapped_column(BigId, primary_key=True)
     name: Mapped[str]
+    modality: Mapped[str] = mapped_column(default="text", server_default="text")
     digest: Mapped[str] = mapped_column(String(32), unique=True)
     samples: Mapped[int]
     skipped: Mapped[int] = mapped_column(default=0)
@@ -68,7 +74,10 @@ class Dataset(Base):
 
 
 class Sample(Base):
-    """One text of a data set."""
+    """One sample of a data set: its text, or the name of its file.
+
+    target: the text that the decoder of an encoder–decoder reads, where one is given.
+    """
 
     __tablename__ = "samples"
     dataset_id: Mapped[int] = mapped_column(
@@ -76,6 +85,7 @@ class Sample(Base):
     )
     sample: Mapped[int] = mapped_column(primary_key=True)
     text: Mapped[str]
+    target: Mapped[str | None]
     __table_args__ = {"sqlite_with_rowid": False}  # noqa: RUF012
 
 
@@ -107,6 +117,7 @@ class Label(Base):
 class Extraction(Base):
     """One model over one data set with one pooling and storage dtype.
 
+    shards: how many parts its samples are cut in.
     rows and truncated are null until one pass over the data set is complete.
     """
 
@@ -118,6 +129,7 @@ class Extraction(Base):
     pooling: Mapped[str]
     dtype: Mapped[str]
     options: Mapped[dict[str, Any]]
+    shards: Mapped[int] = mapped_column(default=1, server_default="1")
     rows: Mapped[int | None]
     truncated: Mapped[int | None]
     versions: Mapped[dict[str, Any]]
@@ -126,11 +138,38 @@ class Extraction(Base):
     seconds: Mapped[float] = mapped_column(default=0.0)
 
 
+class Shard(Base):
+    """Consecutive samples of an extraction, which one process extracts at a time.
+
+    samples_done: the sample after the last whose rows are stored; rows_done: how many rows.
+    first_row: number of its first row, null until every shard has its rows and they are
+    joined; until then they are numbered from shard × 2^40.
+    owner, heartbeat: the process at work on it, and when it was last heard of (Unix time).
+    """
+
+    __tablename__ = "shards"
+    extraction_id: Mapped[int] = mapped_column(
+        ForeignKey("extractions.id", ondelete="CASCADE"), primary_key=True
+    )
+    shard: Mapped[int] = mapped_column(primary_key=True)
+    first_sample: Mapped[int]
+    stop_sample: Mapped[int]
+    samples_done: Mapped[int]
+    rows_done: Mapped[int] = mapped_column(default=0)
+    first_row: Mapped[int | None]
+    owner: Mapped[str | None]
+    heartbeat: Mapped[float | None]
+    __table_args__ = {"sqlite_with_rowid": False}  # noqa: RUF012
+
+
 class Activation(Base):
     """The matrix of an extraction at a site; complete when samples_done is all of them.
 
     nonfinite: rows with NaN or infinity as stored; overflow: those that were finite before
     the cast to the storage dtype.
+    difference, tolerance, against: the greatest difference from what it was compared with
+    at the first batch, and what was allowed.
+    error: root mean square of the rows' relative reconstruction errors, where stored as int8.
     """
 
     __tablename__ = "activations"
@@ -144,11 +183,34 @@ class Activation(Base):
     complete: Mapped[bool] = mapped_column(default=False)
     nonfinite: Mapped[int] = mapped_column(default=0)
     overflow: Mapped[int] = mapped_column(default=0)
+    difference: Mapped[float | None]
+    tolerance: Mapped[float | None]
+    against: Mapped[str | None]
+    error: Mapped[float | None]
     __table_args__ = (UniqueConstraint("extraction_id", "site"),)
 
 
+class Part(Base):
+    """How far one site has come in one shard; squared_error is summed over its rows."""
+
+    __tablename__ = "parts"
+    activation_id: Mapped[int] = mapped_column(
+        ForeignKey("activations.id", ondelete="CASCADE"), primary_key=True
+    )
+    shard: Mapped[int] = mapped_column(primary_key=True)
+    samples_done: Mapped[int]
+    rows_done: Mapped[int] = mapped_column(default=0)
+    squared_error: Mapped[float] = mapped_column(default=0.0)
+    __table_args__ = {"sqlite_with_rowid": False}  # noqa: RUF012
+
+
 class Chunk(Base):
-    """Consecutive rows of one site; checksum is the xxh3-64 of the bytes."""
+    """Consecutive rows of one site; checksum is the xxh3-64 of the bytes.
+
+    codec: raw, or int8 (each row its scale and its numbers), or int8+COLUMNS (these columns
+    of each row apart, as float16).
+    data_id: its bytes; a data set that has grown shares them with the smaller one.
+    """
 
     __tablename__ = "chunks"
     id: Mapped[int] = mapped_column(BigId, primary_key=True)
@@ -158,16 +220,35 @@ class Chunk(Base):
     dtype: Mapped[str]
     codec: Mapped[str]
     checksum: Mapped[str] = mapped_column(String(16))
+    data_id: Mapped[int] = mapped_column(ForeignKey("payloads.id"), index=True)
     __table_args__ = (UniqueConstraint("activation_id", "first_row"),)
 
 
-class ChunkData(Base):
-    """The bytes of a chunk, apart from its description so that metadata pages stay together."""
+class TopIndex(Base):
+    """The k highest and lowest rows of every unit of a site, over one shard.
 
-    __tablename__ = "chunk_data"
-    chunk_id: Mapped[int] = mapped_column(
-        BigId, ForeignKey("chunks.id", ondelete="CASCADE"), primary_key=True, autoincrement=False
+    first_row: what to add to the row numbers in it; null until the site is complete.
+    """
+
+    __tablename__ = "top_indexes"
+    activation_id: Mapped[int] = mapped_column(
+        ForeignKey("activations.id", ondelete="CASCADE"), primary_key=True
     )
+    first_sample: Mapped[int] = mapped_column(primary_key=True)
+    shard: Mapped[int]
+    first_row: Mapped[int | None]
+    rows: Mapped[int]
+    k: Mapped[int]
+    checksum: Mapped[str] = mapped_column(String(16))
+    data_id: Mapped[int] = mapped_column(ForeignKey("payloads.id"), index=True)
+    __table_args__ = {"sqlite_with_rowid": False}  # noqa: RUF012
+
+
+class Payload(Base):
+    """Bytes of a chunk or an index, apart from their description so that metadata stays close."""
+
+    __tablename__ = "payloads"
+    id: Mapped[int] = mapped_column(BigId, primary_key=True)
     data: Mapped[bytes]
 
 
