@@ -83,6 +83,9 @@ from .core import (
     PluginError as PluginError,
 )
 from .core import (
+    ProofError as ProofError,
+)
+from .core import (
     ReadOnlyError as ReadOnlyError,
 )
 from .core import (

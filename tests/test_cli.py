@@ -20,6 +20,7 @@ from actlas.cli import cli, main
 
 SUBJECTS = ["cat", "dog", "river", "hill"]
 SITES = ["embed", "layers.0", "layers.1", "layers.2"]
+SITES_OF_A_LAYER = ["norm1", "heads", "attn", "norm2", "mlp.hidden", "mlp", ""]
 RECORDS = [
     {"text": f"The {subject} is {size} number {i}.", "kind": kind, "size": size}
     for i, size in enumerate(["big", "small", "old"] * 2)
@@ -321,13 +322,16 @@ def test_sites_are_listed_with_their_widths(model):
     listed = good("sites", model, "--json").json
     assert [s["site"] for s in listed if "." not in s["site"]] == ["embed"]
     assert {"layers.0.attn", "layers.0.mlp", "layers.2"} <= {s["site"] for s in listed}
-    assert {s["width"] for s in listed} == {16}
+    assert {s["width"] for s in listed if not s["site"].endswith("mlp.hidden")} == {16}
+    assert {s["width"] for s in listed if s["site"].endswith("mlp.hidden")} == {24}
     more = good("sites", model, "--all", "--json").json
     assert len(more) > len(listed)
     assert any(s["site"].startswith("module:") for s in more)
     table = good("sites", model).out
     assert "layers.0.attn" in table
-    assert len([line for line in table.splitlines() if "layers." in line]) == 9
+    assert len([line for line in table.splitlines() if "layers." in line]) == 3 * len(
+        SITES_OF_A_LAYER
+    )
 
 
 def test_a_model_that_is_not_there_is_named(tmp_path, data):

@@ -9,11 +9,17 @@ from torch import nn
 
 from actlas.core import LoadedModel, Site, SiteError, TextFeed, describe_sites, select_sites
 
-GPT2_SITES = [
+SOME_SITES = [
     "embed",
     *("layers.0.attn", "layers.0.mlp", "layers.0"),
     *("layers.1.attn", "layers.1.mlp", "layers.1"),
     *("layers.2.attn", "layers.2.mlp", "layers.2"),
+    "final",
+]
+INNER = ["norm1", "heads", "attn", "norm2", "mlp.hidden", "mlp"]
+GPT2_SITES = [
+    "embed",
+    *(name for i in range(3) for name in (*(f"layers.{i}.{n}" for n in INNER), f"layers.{i}")),
     "final",
 ]
 
@@ -25,7 +31,7 @@ def some_sites(*names):
     }
 
 
-SITES = some_sites(*GPT2_SITES)
+SITES = some_sites(*SOME_SITES)
 
 
 def names_of(sites):
@@ -38,9 +44,9 @@ def test_sites_are_listed_in_the_order_of_the_forward_pass(tiny):
 
 def test_a_decoder_block_reads_the_encoder_between_its_other_branches(tiny):
     assert [n for n in tiny("t5").sites if n.startswith("decoder.layers.1")] == [
-        "decoder.layers.1.attn",
-        "decoder.layers.1.cross",
-        "decoder.layers.1.mlp",
+        *("decoder.layers.1.norm1", "decoder.layers.1.heads", "decoder.layers.1.attn"),
+        *("decoder.layers.1.norm2", "decoder.layers.1.cross.heads", "decoder.layers.1.cross"),
+        *("decoder.layers.1.norm3", "decoder.layers.1.mlp.hidden", "decoder.layers.1.mlp"),
         "decoder.layers.1",
     ]
 
@@ -198,6 +204,48 @@ def test_an_unknown_submodule_is_refused_with_the_nearest(tiny):
         tiny("gpt2").select("module:h.1.mpl")
 
 
+def test_submodules_can_be_chosen_by_a_glob_that_stops_at_dots(tiny):
+    model = tiny("bert")
+    assert names_of(model.select("module:encoder.layer.*.output")) == [
+        f"module:encoder.layer.{i}.output" for i in range(3)
+    ]
+    assert names_of(model.select("module:encoder.layer.1.*.dense")) == [
+        "module:encoder.layer.1.intermediate.dense", "module:encoder.layer.1.output.dense",
+    ]  # fmt: skip
+    mixed = model.select("module:encoder.layer.1.output,layers.0,module:encoder.layer.*.output")
+    assert names_of(mixed) == [
+        "layers.0", "module:encoder.layer.1.output", "module:encoder.layer.0.output",
+        "module:encoder.layer.2.output",
+    ]  # fmt: skip
+
+
+def test_a_glob_leaves_out_submodules_without_a_vector_a_token(tiny):
+    model = tiny("gpt2")
+    assert names_of(model.select("module:w*")) == ["module:wte"]  # wpe gives one row of positions
+    with pytest.raises(SiteError, match=r"module:wpe yields shape \(1, 5, 16\)"):
+        model.select("module:wp*")
+    with pytest.raises(SiteError, match=r"no submodule 'module:h\.\*\.mpl'; did you mean .*mlp"):
+        model.select("module:h.*.mpl")
+
+
+def test_a_glob_keeps_the_stacks_of_an_encoder_decoder_apart(tiny):
+    model = tiny("bart")
+    sites = model.select("module:decoder.layers.*.fc1")
+    assert {site.stack for site in sites} == {"decoder"}
+    with pytest.raises(SiteError, match="one after the other"):
+        model.select("module:*.layers.0.fc1")
+
+
+def test_negative_indices_reach_the_sites_inside_a_block(tiny):
+    model = tiny("t5")
+    assert names_of(model.select("encoder.layers.-1.mlp.hidden,encoder.layers.-2.heads")) == [
+        "encoder.layers.1.heads", "encoder.layers.2.mlp.hidden",
+    ]  # fmt: skip
+    assert names_of(model.select("decoder.layers.*.cross.heads")) == [
+        "decoder.layers.0.cross.heads", "decoder.layers.1.cross.heads",
+    ]  # fmt: skip
+
+
 def test_named_sites_and_submodules_can_be_read_together(tiny):
     model = tiny("gpt2")
     sites = model.select("module:h.0.mlp,layers.1,layers.0.mlp")
@@ -227,8 +275,11 @@ def test_describing_lists_the_named_sites_with_their_modules(tiny):
     described = describe_sites(tiny("gpt2"))
     assert [row["site"] for row in described] == GPT2_SITES
     assert described[0] == {"site": "embed", "width": 16, "module": "h.0", "of": "input"}
-    assert described[1]["module"] == "h.0.attn.c_proj"
-    assert described[3] == {"site": "layers.0", "width": 16, "module": "h.0", "of": "output"}
+    assert described[1] == {"site": "layers.0.norm1", "width": 16, "module": "h.0.ln_1",
+                            "of": "input"}  # fmt: skip
+    assert described[2]["module"] == described[3]["module"] == "h.0.attn.c_proj"
+    assert [row["of"] for row in described[2:4]] == ["input", "output"]
+    assert described[7] == {"site": "layers.0", "width": 16, "module": "h.0", "of": "output"}
     assert described[-1]["module"] == "ln_f"
 
 

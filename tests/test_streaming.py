@@ -14,7 +14,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from actlas.core import Dataset, DatasetError, LabelError, LabelSet, Rows, read_dataset
+from actlas.core import Dataset, DatasetError, LabelSet, Rows, read_dataset
 from actlas.core.label_sets import INTERNED, Coder, LabelItems
 from actlas.core.reading.source import Source
 
@@ -340,7 +340,7 @@ def test_a_second_column_is_what_the_decoder_reads(tmp_path):
     assert set(dataset.label_sets) == {"k"}
     assert dataset.digest() != read_dataset(path).digest()
     assert dataset.head(1).targets == ["eins"]
-    with pytest.raises(LabelError, match="no column 'nope'"):
+    with pytest.raises(DatasetError, match="no column 'nope'; it has text, out, k; use --decoder"):
         read_dataset(path, decoder_text="nope")
     path.write_text("text,out\none,eins\ntwo,\n")
     with pytest.raises(DatasetError, match="line 3: 'out' is empty, which --decoder-text names"):

@@ -9,7 +9,10 @@ from .common import json_option, print_record, print_rows, store_option
 if TYPE_CHECKING:
     from ..api import Work
 
-READING = ("text", "media", "target", "name_labels", "split", "limit", "skip_bad")
+READING = (
+    "text", "media", "target", "decoder_text", "name_labels", "split", "limit", "skip_bad",
+)  # fmt: skip
+CHECKED = 32  # samples that `sites --check` takes
 POOLINGS = ("token", "word", "mean", "first", "last")
 
 
@@ -55,6 +58,13 @@ def model_options(command: Any) -> Any:
 @click.option("--media", metavar="COLUMN", help="Column of image or audio files.")
 @click.option("--labels", metavar="A,B", help="Columns to take as label sets (default: all).")
 @click.option("--target", metavar="COLUMN", help="Column that names one word of each text.")
+@click.option("--decoder-text", metavar="COLUMN", help="Column of the texts a decoder reads.")
+@click.option(
+    "--generate",
+    metavar="TOKENS",
+    type=click.IntRange(1),
+    help="Let a decoder read what the model itself writes, at most so many tokens.",
+)
 @click.option(
     "--name-labels", metavar="PATTERN", help="Labels in file names: '{digit}_{speaker}_{take}'."
 )
@@ -84,8 +94,8 @@ def model_options(command: Any) -> Any:
 @store_option
 @json_option
 def extract(
-    model: str, dataset: str, labels: str | None, shard: str | None, plugin: tuple[str, ...],
-    store: str | None, as_json: bool, **options: Any,
+    model: str, dataset: str, labels: str | None, shard: str | None, generate: int | None,
+    plugin: tuple[str, ...], store: str | None, as_json: bool, **options: Any,
 ) -> None:  # fmt: skip
     """Extract activations of MODEL over DATASET into the store.
 
@@ -111,6 +121,8 @@ def extract(
     # What is wrong is said before a store is made.
     core.check_fit(network, texts, options["pooling"])
     network.select(options["sites"], options["pooling"])
+    if generate:
+        texts = core.generate_targets(network, texts, generate)
     with api.open(store) as opened:
         done = opened.extract(
             network, texts, progress=True, on_plan=say_plan, on_wait=say_wait, **options
@@ -164,12 +176,31 @@ def say_plan(work: "Work") -> None:
 
 @click.command()
 @click.argument("model")
+@click.argument("dataset", required=False)
 @click.option("--all", "every", is_flag=True, help="Also every submodule, as module:PATH.")
+@click.option("--check", is_flag=True, help="Compare each site with the model's own output.")
 @model_options
 @json_option
-def sites(model: str, every: bool, plugin: tuple[str, ...], as_json: bool, **options: Any) -> None:
-    """List the sites of MODEL with their widths."""
+def sites(
+    model: str, dataset: str | None, every: bool, check: bool, plugin: tuple[str, ...],
+    as_json: bool, **options: Any,
+) -> None:  # fmt: skip
+    """List the sites of MODEL with their widths.
+
+    With --check, samples of DATASET (default: actlas:concepts) go through the model in batches,
+    as in an extraction, and are compared with what the model computes for a sample alone.
+    """
     from .. import api, core
 
-    network = api.load_model(model, plugins=plugin, **options)
-    print_rows(core.describe_sites(network, every=every), as_json)
+    if (dataset and not check) or (every and check):
+        raise click.UsageError("DATASET goes with --check, and --all without it")
+    if not check:
+        network = api.load_model(model, plugins=plugin, **options)
+        print_rows(core.describe_sites(network, every=every), as_json)
+        return
+    samples = core.read_dataset(dataset or "actlas:concepts", limit=CHECKED)
+    network = api.load_model(model, modality=samples.modality, plugins=plugin, **options)
+    proofs = core.check_sites(network, samples)
+    print_rows(core.check_table(network, proofs), as_json)
+    if not all(proof.holds for proof in proofs):
+        raise click.exceptions.Exit(1)

@@ -13,6 +13,7 @@ from .errors import (
     ModelError,
     NonFiniteError,
     PluginError,
+    ProofError,
     ReadOnlyError,
     SchemaError,
     SiteError,
@@ -21,12 +22,13 @@ from .errors import (
 )
 from .extraction import STORAGE_DTYPES, Estimate, ExtractOptions, Extractor, Window, check_fit
 from .feeds import AudioFeed, Batch, Encoded, Feed, ImageFeed, TextFeed, TorchFeed
+from .generation import generate_targets
 from .label_sets import LabelSet, labels_for
 from .labels import Labels
 from .loading import SCHEMES, load_model, split_spec, unknown_scheme
 from .media import Media
 from .models import LoadedModel, Weights, array_bytes, describe_sites
-from .proof import Proof
+from .proof import Proof, check_sites, check_table, prove
 from .readers import read_dataset
 from .results import (
     Column,
@@ -77,6 +79,7 @@ __all__ = [
     "NonFiniteError",
     "PluginError",
     "Proof",
+    "ProofError",
     "ReadOnlyError",
     "Result",
     "ResultTable",
@@ -97,11 +100,14 @@ __all__ = [
     "array_bytes",
     "canonical_json",
     "check_fit",
+    "check_sites",
+    "check_table",
     "checked_tables",
     "column_array",
     "count",
     "describe_sites",
     "digest",
+    "generate_targets",
     "human_bytes",
     "human_seconds",
     "labels_for",
@@ -109,6 +115,7 @@ __all__ = [
     "load_model",
     "nearest",
     "pick_device",
+    "prove",
     "read_dataset",
     "select_sites",
     "split_spec",

@@ -84,8 +84,10 @@ class Dataset:
         if self.targets is not None:
             yield "\x1d", self.targets
 
-    def words_of(self, sample: int) -> Sequence[Span]:
-        """Character spans of the words of a sample."""
+    def words_of(self, sample: int, *, target: bool = False) -> Sequence[Span]:
+        """Character spans of the words of a sample's text, or of its target."""
+        if target and self.targets is not None:
+            return [match.span() for match in WORD.finditer(self.targets[sample])]
         if self.words is not None:
             return self.words[sample]
         return [match.span() for match in WORD.finditer(self.texts[sample])]
@@ -119,11 +121,13 @@ class Dataset:
         name: str = "texts",
         labels: dict[str, Sequence[Any]] | None = None,
         target: Sequence[str] | None = None,
+        targets: Sequence[str] | None = None,
     ) -> "Dataset":
         """Make a data set from texts, labels per sample, and the target word of each text.
 
         With `target`, each label set NAME is also given per word as NAME@target, on the
-        first whole-word occurrence of that word. Raises DatasetError for an empty text.
+        first whole-word occurrence of that word. `targets` are the texts that a decoder reads.
+        Raises DatasetError for an empty text.
         """
         for sample, text in enumerate(texts):
             if fault := text_fault(text):
@@ -143,7 +147,23 @@ class Dataset:
             for text, word in zip(texts, target, strict=True):
                 finder.put(text, word)
             sets |= finder.label_sets(sets)
-        return cls(name, texts if isinstance(texts, LazySequence) else list(texts), sets)
+        kept = texts if isinstance(texts, LazySequence) else list(texts)
+        return cls(name, kept, sets, targets=_targets(name, texts, targets))
+
+
+def _targets(
+    name: str, texts: Sequence[str], targets: Sequence[str] | None
+) -> Sequence[str] | None:
+    if targets is None:
+        return None
+    if len(targets) != len(texts):
+        raise DatasetError(f"{name}: {len(texts)} texts but {len(targets)} targets")
+    for sample, text in enumerate(targets):
+        if fault := text_fault(text):
+            raise DatasetError(
+                f"{name}: the target of sample {sample} {fault}; mend it or leave the sample out"
+            )
+    return list(targets)
 
 
 @final

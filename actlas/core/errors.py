@@ -5,6 +5,7 @@ ActlasError
 │   ├── ModelError        a model that cannot be loaded, or is not what it says
 │   ├── SiteError         a place in the model that does not exist or yields no matrix
 │   ├── DatasetError      a data set that cannot be read
+│   ├── ProofError        rows that are not what the model computes for the sample alone
 │   ├── LabelError        a label set that is missing or does not fit the rows
 │   └── NonFiniteError    NaN or infinity where an analysis needs numbers
 ├── AnalysisError         an analysis that is wrong in itself: signature, tables, result
@@ -37,6 +38,10 @@ class SiteError(InputError):
 
 class DatasetError(InputError):
     """A data set cannot be read."""
+
+
+class ProofError(InputError):
+    """Rows are not what the model computes for the sample alone; nothing was stored."""
 
 
 class LabelError(InputError):

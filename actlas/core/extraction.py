@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .buffers import Buffers
-from .datasets import Dataset
+from .datasets import Dataset, Span
 from .devices import free_memory, out_of_memory
 from .errors import InputError, ModelError
 from .feeds import Batch, Encoded
@@ -65,6 +65,8 @@ class Window:
     data: per site (rows, width) in the storage dtype, on the CPU.
     nonfinite: per site the number of rows with NaN or infinity as stored;
     overflow: how many of them were finite before the cast to the storage dtype.
+    witnesses: up to two short samples, the shorter first, by which the rows can be proven.
+    padded: whether one of them shared its batch with a longer sample.
     """
 
     first_sample: int
@@ -74,6 +76,8 @@ class Window:
     nonfinite: dict[str, int] = field(default_factory=dict)
     overflow: dict[str, int] = field(default_factory=dict)
     truncated: int = 0
+    witnesses: Sequence[Pooled] = ()
+    padded: bool = False
 
 
 @dataclass(frozen=True)
@@ -162,7 +166,9 @@ class Extractor:
         )
 
     def _pool(self, one: Encoded) -> Pooled:
-        words = self.dataset.words_of(one.sample) if self.options.pooling == "word" else ()
+        words: Sequence[Span] = ()
+        if self.options.pooling == "word":
+            words = self.dataset.words_of(one.sample, target=one.decoded is not None)
         return pool(one, self.options.pooling, words, self.model.feed.token_name)
 
     @property
@@ -195,8 +201,10 @@ class Extractor:
         rows = rows_of(pooled)
         offsets = np.concatenate([[0], np.cumsum([len(p) for p in pooled])])
         buffers = Buffers(self.sites, len(rows), self.options.dtype)
+        batches = list(self._batches(pooled))
+        witnesses, padded = _witnesses([[pooled[i] for i in batch] for batch in batches])
         with self.model.reading(self.sites, buffers.put) as read:
-            for batch in self._batches(pooled):
+            for batch in batches:
                 chosen = [(pooled[i], np.arange(offsets[i], offsets[i + 1])) for i in batch]
                 self._read(read, buffers, chosen)
                 advance(len(batch), sum(len(p) for p, _ in chosen))
@@ -208,7 +216,20 @@ class Extractor:
             buffers.nonfinite,
             buffers.overflow,
             sum(one.truncated for one in group),
+            witnesses,
+            padded,
         )
+
+    def capture(
+        self, samples: Sequence[Encoded], sites: Sequence[Site] | None = None
+    ) -> "dict[str, torch.Tensor]":
+        """Run samples in one batch; return (batch, positions, width) of each site."""
+        return self.model.capture(self.model.feed.collate(samples), sites or self.sites)
+
+    def hidden_states(self, one: Encoded) -> "tuple[torch.Tensor, ...]":
+        """Return what transformers itself gives for a sample (see `LoadedModel`)."""
+        side = self.sites[0].stack if self.model.two_sided else ""
+        return self.model.hidden_states(self.model.feed.collate([one]), side)
 
     def _read(
         self, read: Read, buffers: Buffers, chosen: list[tuple[Pooled, NDArray[np.int64]]]
@@ -256,6 +277,27 @@ class Extractor:
             batch.append(i)
         if batch:
             yield batch
+
+
+def _witnesses(batches: Sequence[Sequence[Pooled]]) -> tuple[list[Pooled], bool]:
+    """Choose two short samples of unlike length, one that was padded if any was."""
+    every = sorted((p for batch in batches for p in batch if len(p)), key=_weight)
+    padded = [
+        p
+        for batch in batches
+        for p in batch
+        if len(p) and _weight(p) < max(_weight(other) for other in batch)
+    ]
+    chosen = [min(padded, key=_weight)] if padded else every[:1]
+    for first in chosen[:1]:
+        rest = [p for p in every if p is not first]
+        unlike = (p for p in rest if _weight(p) != _weight(first))
+        chosen += [p for p in [next(unlike, rest[0] if rest else None)] if p is not None]
+    return sorted(chosen, key=_weight), bool(padded)
+
+
+def _weight(pooled: Pooled) -> int:
+    return pooled.encoded.weight
 
 
 def check_fit(model: LoadedModel, dataset: Dataset, pooling: str) -> None:

@@ -153,15 +153,49 @@ def _load_transformers(
             trust_remote_code=trust_remote_code,
             output_loading_info=True,
         )
-    # A pooler is often left out of checkpoints; nothing we read comes after it.
-    missing = sorted(k for k in info["missing_keys"] if "pooler" not in k)
+    _check_missing(spec, module, info)
+    loaded: nn.Module = module.eval()
+    return loaded
+
+
+def _check_missing(spec: str, module: "nn.Module", info: dict[str, Any]) -> None:
+    # A pooler is often left out of checkpoints; nothing we read comes after it. Sinusoids are
+    # left out too: they are computed (Marian, Pegasus).
+    missing = sorted(
+        key
+        for key in info["missing_keys"]
+        if "pooler" not in key
+        and "Sinusoid" not in type(module.get_submodule(key.rpartition(".")[0])).__name__
+    )
     if missing:
         raise ModelError(
             f"{spec}: the checkpoint lacks {len(missing)} weights of {type(module).__name__} "
             f"({listing(missing, 3)}); they would be random, so nothing is loaded"
         )
-    loaded: nn.Module = module.eval()
-    return loaded
+
+
+def load_generator(model: LoadedModel) -> Any:
+    """Load an encoder–decoder's checkpoint again with the head that predicts tokens.
+
+    Raises ModelError where it is no encoder–decoder, or the checkpoint has no such head.
+    """
+    from transformers import AutoModelForSeq2SeqLM
+
+    if not model.two_sided:
+        raise ModelError(
+            f"{model.spec} has no decoder that reads a text of its own ({model.architecture}); "
+            f"name an encoder–decoder, or leave out --generate"
+        )
+    folder = resolve_model(model.spec)
+    with _quiet_transformers():
+        try:
+            module, info = AutoModelForSeq2SeqLM.from_pretrained(
+                folder, torch_dtype=model.dtype, use_safetensors=True, output_loading_info=True
+            )
+        except (OSError, ValueError, KeyError, ImportError, RuntimeError) as error:
+            raise ModelError(f"{model.spec} cannot generate: {_reason(error)}") from error
+    _check_missing(model.spec, module, info)
+    return module.eval().to(model.device)
 
 
 def _fed(

@@ -102,6 +102,11 @@ class LoadedModel:
         return getattr(self.feed, "tokenizer", None)
 
     @property
+    def two_sided(self) -> bool:
+        """Whether it is an encoder–decoder of texts."""
+        return isinstance(self.feed, TextFeed) and self.feed.two_sided
+
+    @property
     def max_length(self) -> int:
         """Most positions a sample may have, special tokens included."""
         return self.feed.max_length
@@ -154,8 +159,7 @@ class LoadedModel:
     @cached_property
     def sites(self) -> dict[str, Site]:
         """The named sites, in the order of the forward pass."""
-        two_sided = isinstance(self.feed, TextFeed) and self.feed.two_sided
-        return find_sites(self.module, *self._traced, two_sided=two_sided)
+        return find_sites(self.module, *self._traced, two_sided=self.two_sided)
 
     @cached_property
     def _main(self) -> Frame | None:
@@ -189,30 +193,34 @@ class LoadedModel:
     def _submodules(self, pattern: str) -> list[Site]:
         if "*" not in pattern:
             return [self.submodule(pattern)]
+        paths = matching_paths(pattern.removeprefix("module:"), self.calls)
+        if not paths:
+            known = dict.fromkeys(f"module:{call.path}" for call in self.calls)
+            raise SiteError(f"no submodule {pattern!r}; {nearest(pattern, known)}")
         found = []
-        for path in matching_paths(pattern.removeprefix("module:"), self.calls):
+        for path in paths:
             try:
                 found.append(self.submodule(f"module:{path}"))
             except SiteError:
-                continue
-        if not found:
-            raise SiteError(f"{pattern} matches no submodule that yields a vector a position")
+                if path == paths[-1] and not found:
+                    raise
         return found
 
     def submodule(self, name: str) -> Site:
         """Return the site `module:PATH`, or raise SiteError where it yields no matrix."""
         site = module_site(self.module, *self._traced, name)
-        if isinstance(self.feed, TextFeed) and self.feed.two_sided:
+        if self.two_sided:
             side = "decoder" if site.path.startswith("decoder") else "encoder"
             site = replace(site, stack="" if site.whole else side)
         return replace(site, stack=stack_of(site, self._main))
 
-    def _forward(self, batch: Batch) -> Any:
+    def _forward(self, batch: Batch, **more: Any) -> Any:
         import torch
 
         named = {name: self._placed(tensor) for name, tensor in batch.arguments.items()}
         with torch.inference_mode():
-            return self.module(*map(self._placed, batch.positional), **named, **self._no_cache)
+            given = map(self._placed, batch.positional)
+            return self.module(*given, **named, **self._no_cache, **more)
 
     def _placed(self, value: Any) -> Any:
         import torch
@@ -220,6 +228,19 @@ class LoadedModel:
         if not isinstance(value, torch.Tensor):
             return value
         return value.to(self.device, dtype=self._dtype if value.is_floating_point() else None)
+
+    def hidden_states(self, batch: Batch, side: str = "") -> "tuple[torch.Tensor, ...]":
+        """Return the states that transformers gives by itself for a batch, without hooks.
+
+        side: "encoder" or "decoder" of an encoder–decoder. Empty where the network is not of
+        transformers, or gives none.
+        """
+        from transformers import PreTrainedModel
+
+        if not isinstance(self.module, PreTrainedModel):
+            return ()
+        output = self._forward(batch, output_hidden_states=True)
+        return getattr(output, f"{side}_hidden_states" if side else "hidden_states", None) or ()
 
     @cached_property
     def _no_cache(self) -> dict[str, bool]:
@@ -339,6 +360,12 @@ def describe_sites(model: LoadedModel, *, every: bool = False) -> list[dict[str,
 
     Models of images and recordings also say how many positions a site has.
     """
+    frames = model.feed.modality != "text"
+    return [_described(site, frames=frames) for site in listed_sites(model, every=every).values()]
+
+
+def listed_sites(model: LoadedModel, *, every: bool = False) -> dict[str, Site]:
+    """Return the named sites; with `every`, or where there are none, all submodules too."""
     found = dict(model.sites)
     if every or not found:
         for call in model.calls:
@@ -347,7 +374,7 @@ def describe_sites(model: LoadedModel, *, every: bool = False) -> list[dict[str,
                 found.setdefault(name, model.submodule(name))
             except SiteError:
                 continue
-    return [_described(site, frames=model.feed.modality != "text") for site in found.values()]
+    return found
 
 
 def _described(site: Site, *, frames: bool) -> dict[str, Any]:

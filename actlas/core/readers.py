@@ -66,7 +66,7 @@ def read_dataset(
         raise DatasetError(f"limit {limit} leaves no sample; use 1 or more")
     choice = Choice(text, media, labels, target, decoder_text, name_labels, skip_bad)
     if name.startswith("actlas:"):
-        dataset = _read_shipped(name)
+        dataset = _read_shipped(name, decoder_text)
     elif name.startswith("hf:"):
         dataset = read_hub(name, split, choice)
     else:
@@ -90,12 +90,13 @@ def _reader(path: Path) -> Callable[[Path, Choice], Dataset]:
     return READERS[path.suffix]
 
 
-def _read_shipped(spec: str) -> Dataset:
+def _read_shipped(spec: str, decoder_text: str | None) -> Dataset:
     name = spec.removeprefix("actlas:")
     if name not in SHIPPED:
         shipped = listing([f"actlas:{n}" for n in SHIPPED])
         raise DatasetError(f"no shipped data set {spec!r}; there is {shipped}")
     with resources.as_file(resources.files("actlas.data") / f"{name}.csv") as path:
-        found = read_csv(path, Choice(target=SHIPPED[name]))
+        found = read_csv(path, Choice(target=SHIPPED[name], decoder_text=decoder_text))
         # A package may be read from an archive, and then this file is gone after the block.
-        return replace(found, name=spec, texts=list(found.texts))
+        targets = None if found.targets is None else list(found.targets)
+        return replace(found, name=spec, texts=list(found.texts), targets=targets)

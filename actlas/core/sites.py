@@ -4,7 +4,8 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from itertools import pairwise
-from typing import TYPE_CHECKING, Literal
+from math import prod
+from typing import TYPE_CHECKING, Any, Literal
 
 from .adapters import BRANCHES, Branches
 from .errors import SiteError
@@ -16,7 +17,9 @@ if TYPE_CHECKING:
     from torch import nn
 
 Layout = Literal["tokens", "channels_first", "channels_last", "vector"]
+Port = Literal["input", "output"]
 Frame = tuple[int, ...]
+QUERY_KEY_NORM = re.compile(r"(q|k|v|kv|query|key|value)_")
 
 
 @dataclass(frozen=True)
@@ -33,18 +36,20 @@ class Site:
         or () of a vector.
     reduce: how each sample is read as one vector (mean, first, last), so that sites of different
         frames share one extraction; "" to read every position.
+    heads: of a site with one vector a head, how many: a row reshapes to (heads, head size).
     """
 
     name: str
     path: str
     width: int
-    port: Literal["input", "output"] = "output"
+    port: Port = "output"
     call: int = 0
     stack: str = ""
     residual: bool = False
     layout: Layout = "tokens"
     frame: Frame = ()
     reduce: str = ""
+    heads: int | None = None
 
     @property
     def whole(self) -> bool:
@@ -90,19 +95,26 @@ def find_sites(
     output of one is, bit for bit, the input of the next. So `layers.i` is the residual stream
     by observation, not by name.
     """
-    kind = str(getattr(getattr(module, "config", None), "model_type", ""))
-    branches = BRANCHES.get(kind, Branches())
+    config = getattr(module, "config", None)
+    branches = BRANCHES.get(str(getattr(config, "model_type", "")), Branches())
     found: dict[str, Site] = {}
     stacks = _stacks(module, calls, shape)
     if two_sided:
         for side in ("encoder", "decoder"):
             blocks = max((s for s in stacks if s[0].path.startswith(side)), key=len, default=[])
-            found |= _stack_sites(calls, blocks, branches, side)
+            found |= _stack_sites(calls, blocks, branches, side, _heads(config, side))
     else:
-        found |= _stack_sites(calls, _best(module, stacks, shape), branches, "")
+        blocks = _best(module, stacks, shape)
+        found |= _stack_sites(calls, blocks, branches, "", _heads(config, ""))
     settled = {name: settle(module, calls, site, shape) for name, site in found.items()}
     main = main_frame(settled.values(), shape)
     return {name: replace(site, stack=stack_of(site, main)) for name, site in settled.items()}
+
+
+def _heads(config: Any, side: str) -> int | None:
+    value = getattr(config, f"{side}_attention_heads", None) if side else None
+    value = value or getattr(config, "num_attention_heads", None)
+    return value if isinstance(value, int) else None
 
 
 def _best(module: "nn.Module", stacks: list[list[Call]], shape: tuple[int, int]) -> list[Call]:
@@ -264,30 +276,71 @@ def _chain(
 
 
 def _stack_sites(
-    calls: list[Call], blocks: list[Call], branches: Branches, side: str
+    calls: list[Call], blocks: list[Call], branches: Branches, side: str, heads: int | None
 ) -> dict[str, Site]:
     if not blocks or blocks[0].input is None:
         return {}
     prefix = f"{side}." if side else ""
     width = blocks[0].input.shape[-1]
-    outputs = {(c.path, c.index): c.output for c in calls}
     sites = [Site(f"{prefix}embed", blocks[0].path, width, "input", 0, side, True)]
+    start = 0
     for i, block in enumerate(blocks):
-        for branch in ("attn", "cross", "mlp"):
-            for relative in getattr(branches, branch):
-                path = f"{block.path}.{relative}"
-                output = outputs.get((path, block.index))
-                if output is not None:
-                    name = f"{prefix}layers.{i}.{branch}"
-                    sites.append(Site(name, path, output.shape[-1], "output", block.index, side))
-                    break
+        stop = calls.index(block)
+        inside = [c for c in calls[start:stop] if c.path.startswith(f"{block.path}.")]
+        sites += _inner_sites(inside, block, branches, f"{prefix}layers.{i}", side, heads)
         sites.append(
             Site(f"{prefix}layers.{i}", block.path, width, "output", block.index, side, True)
         )
+        start = stop
     final = _final_norm(calls, blocks)
     if final is not None:
         sites.append(Site(f"{prefix}final", final.path, width, "output", final.index, side, True))
     return {site.name: site for site in sites}
+
+
+def _inner_sites(
+    inside: list[Call], block: Call, branches: Branches, layer: str, side: str, heads: int | None
+) -> list[Site]:
+    """Return the sites inside a block, in the order of its calls."""
+    found: list[tuple[int, Site]] = []
+    places = {call.path.removeprefix(f"{block.path}."): at for at, call in enumerate(inside)}
+    for suffix, paths, reads in branches.ports():
+        at = next((places[path] for path in paths if path in places), None)
+        seen = None if at is None else inside[at].input if reads else inside[at].output
+        if at is None or seen is None:
+            continue
+        split = heads if suffix.endswith("heads") else None
+        port: Port = "input" if reads else "output"
+        found.append((at, _inner(f"{layer}.{suffix}", inside[at], seen, port, side, split)))
+    norms = [at for at, call in enumerate(inside) if _is_block_norm(call, block)]
+    for number, at in enumerate(norms, 1):
+        call = inside[at]
+        assert call.input is not None  # by _is_block_norm
+        found.append((at, _inner(f"{layer}.norm{number}", call, call.input, "input", side)))
+    return [site for _, site in sorted(found, key=lambda pair: pair[0])]
+
+
+def _inner(
+    name: str, call: Call, seen: Seen, port: Port, side: str, heads: int | None = None
+) -> Site:
+    width = seen.shape[-1]
+    divides = heads is not None and width % heads == 0
+    return Site(name, call.path, width, port, call.index, side, heads=heads if divides else None)
+
+
+def _is_block_norm(call: Call, block: Call) -> bool:
+    """Whether a call is a norm that reads the stream, or what is to be added to it.
+
+    A norm of queries and keys may be as wide as the stream, so it is known by its name. The
+    blocks of a network of convolutions are stages: their norms are not numbered.
+    """
+    name = call.path.rpartition(".")[2].lower()
+    if call.input is None or block.input is None or QUERY_KEY_NORM.match(name):
+        return False
+    one, stream = call.input.shape, block.input.shape
+    is_norm = "norm" in name or "norm" in call.kind.lower()
+    same = one[-1:] == stream[-1:] and prod(one) == prod(stream)
+    return is_norm and same and len(stream) == 3
 
 
 def _final_norm(calls: list[Call], blocks: list[Call]) -> Call | None:

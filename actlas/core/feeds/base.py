@@ -51,6 +51,8 @@ class Encoded:
     given: positions that the network gives, where they are more than are read (Whisper's window
         of 30 s); 0 where they are the same.
     whole: whether the sample is read as one position; see `as_one`.
+    decoded: token ids that the decoder is given, where one is read; `text` and `read` are then
+        those of its input.
     """
 
     sample: int
@@ -66,6 +68,7 @@ class Encoded:
     group: Hashable = None
     given: int = 0
     whole: bool = False
+    decoded: list[int] | None = None
 
     def __len__(self) -> int:
         return len(self.starts)

@@ -76,35 +76,59 @@ class TextFeed(Feed):
     ) -> list[Encoded]:
         """Tokenize samples; see `Feed.encode`.
 
-        In a decoder positions are those of its input: the same tokens one place to the right,
-        after the start token, so that row t has read everything before token t + 1.
+        In a decoder positions are those of its input: the start token and then the tokens of
+        the data set's targets, or without targets those of the text itself, all but the last;
+        so row t has read everything before token t + 1.
         """
-        texts = [dataset.texts[i] for i in samples]
-        batch = _tokenize(self.tokenizer, texts)
+        encoded = self._texts(dataset, samples, max_length, on_long)
+        if site.stack == "decoder" or (site.whole and self.two_sided):
+            read = encoded
+            if dataset.targets is not None:
+                read = self._texts(dataset, samples, max_length, on_long, target=True)
+            pairs = zip(encoded, read, strict=True)
+            encoded = [_shifted(one, other, self.decoder_start_id) for one, other in pairs]
+        return [one.as_one() for one in encoded] if site.whole else encoded
+
+    def _texts(
+        self,
+        dataset: Dataset,
+        samples: Sequence[int],
+        max_length: int,
+        on_long: OnLong,
+        *,
+        target: bool = False,
+    ) -> list[Encoded]:
+        """Tokenize the samples' texts, or their targets."""
+        source = dataset.targets if target and dataset.targets is not None else dataset.texts
+        texts = [source[i] for i in samples]
+        batch = _tokenize(self.tokenizer, texts, target=target)
         long = [i for i, ids in enumerate(batch["input_ids"]) if len(ids) > max_length]
         if long and on_long == "error":
+            what = "the target of sample" if target else "sample"
             raise DatasetError(
-                f"{dataset.name}: sample {samples[long[0]]} has {len(batch['input_ids'][long[0]])} "
+                f"{dataset.name}: {what} {samples[long[0]]} has {len(batch['input_ids'][long[0]])} "
                 f"tokens, the limit is {max_length}; shorten it, or use --long truncate"
             )
         if long:
-            self._cut(batch, texts, long, max_length)
+            self._cut(batch, texts, long, max_length, target)
         truncated = set(long)
-        encoded = []
-        for i, sample in enumerate(samples):
-            columns = {key: values[i] for key, values in batch.items()}
-            one = _encoded(sample, texts[i], columns, i in truncated)
-            if site.whole:
-                one = one.as_one()
-            elif site.stack == "decoder":
-                one = _shifted(one, self.decoder_start_id)
-            encoded.append(one)
-        return encoded
+        return [
+            _encoded(
+                sample, texts[i], {key: values[i] for key, values in batch.items()},
+                i in truncated, empty=target,
+            )
+            for i, sample in enumerate(samples)
+        ]  # fmt: skip
 
     def _cut(
-        self, batch: dict[str, Any], texts: list[str], long: list[int], max_length: int
+        self,
+        batch: dict[str, Any],
+        texts: list[str],
+        long: list[int],
+        max_length: int,
+        target: bool,
     ) -> None:
-        cut = _tokenize(self.tokenizer, [texts[i] for i in long], max_length)
+        cut = _tokenize(self.tokenizer, [texts[i] for i in long], max_length, target=target)
         if max(map(len, cut["input_ids"])) > max_length:
             raise InputError(
                 f"max_length {max_length} has no room for the tokens that the model's tokenizer "
@@ -115,35 +139,50 @@ class TextFeed(Feed):
                 batch[key][place] = value
 
     def collate(self, encoded: Sequence[Encoded]) -> Batch:
-        """Pad the token ids of some samples."""
+        """Pad the token ids of some samples, and those that a decoder is given."""
+        read = [one.decoded for one in encoded if one.decoded is not None]
+        return self.batch(
+            *self._padded([one.inputs for one in encoded]),
+            length=batch_shape(encoded)[1],
+            decoder=self._padded(read) if read else None,
+        )
+
+    def _padded(self, tokens: Sequence[list[int]]) -> "tuple[torch.Tensor, torch.Tensor | None]":
         import torch
 
-        lengths = [len(one.inputs) for one in encoded]
+        lengths = [len(one) for one in tokens]
         longest = max(lengths)
-        ids = np.full((len(encoded), longest), self.pad_id)
-        for row, one in zip(ids, encoded, strict=True):
-            row[: len(one.inputs)] = one.inputs
+        ids = np.full((len(tokens), longest), self.pad_id)
+        for row, one in zip(ids, tokens, strict=True):
+            row[: len(one)] = one
         mask = None
         if min(lengths) < longest:
             mask = torch.from_numpy((np.arange(longest) < np.c_[lengths]).astype(np.int64))
-        return self.batch(torch.from_numpy(ids), mask, batch_shape(encoded)[1])
+        return torch.from_numpy(ids), mask
 
     def batch(
-        self, ids: "torch.Tensor", mask: "torch.Tensor | None" = None, length: int | None = None
+        self,
+        ids: "torch.Tensor",
+        mask: "torch.Tensor | None" = None,
+        *,
+        length: int | None = None,
+        decoder: "tuple[torch.Tensor, torch.Tensor | None] | None" = None,
     ) -> Batch:
         """Make a batch of token ids (batch, length).
 
         mask: 1 for tokens, 0 for padding at the end; None where nothing is padded, as
             attention is faster unmasked.
         length: positions read a sample, where they are not the tokens.
+        decoder: ids and mask that a decoder is given; without them it reads the text itself,
+            one place to the right.
         """
         arguments = {"input_ids": ids}
+        masks = {"attention_mask": mask}
         if self.two_sided:
-            arguments["decoder_input_ids"] = self.shifted(ids)
-        if mask is not None and not mask.all():
-            arguments["attention_mask"] = mask
-            if self.two_sided:
-                arguments["decoder_attention_mask"] = mask
+            read, read_mask = decoder or (self.shifted(ids), mask)
+            arguments["decoder_input_ids"] = read
+            masks["decoder_attention_mask"] = read_mask
+        arguments |= {n: one for n, one in masks.items() if one is not None and not one.all()}
         return Batch(arguments, (len(ids), length or ids.shape[1]))
 
     def shifted(self, ids: "torch.Tensor") -> "torch.Tensor":
@@ -160,12 +199,16 @@ class TextFeed(Feed):
         return self.batch((ids + self.pad_id + 1) % int(self.config.vocab_size))
 
 
-def _tokenize(tokenizer: Any, texts: list[str], max_length: int | None = None) -> dict[str, Any]:
+def _tokenize(
+    tokenizer: Any, texts: list[str], max_length: int | None = None, *, target: bool = False
+) -> dict[str, Any]:
     options: dict[str, Any] = {"return_attention_mask": False, "return_token_type_ids": False}
     if max_length is not None:
         options |= {"truncation": True, "max_length": max_length}
+    if target:  # some tokenizers have another vocabulary for it
+        options["text_target"] = texts
     batch = tokenizer(
-        texts,
+        None if target else texts,
         return_special_tokens_mask=True,
         return_offsets_mapping=bool(tokenizer.is_fast),
         verbose=False,
@@ -174,13 +217,15 @@ def _tokenize(tokenizer: Any, texts: list[str], max_length: int | None = None) -
     return {key: list(batch[key]) for key in batch}
 
 
-def _encoded(sample: int, text: str, one: dict[str, Any], truncated: bool) -> Encoded:
+def _encoded(
+    sample: int, text: str, one: dict[str, Any], truncated: bool, *, empty: bool
+) -> Encoded:
     ids = list(one["input_ids"])
-    if not ids:
+    if not ids and not empty:
         raise DatasetError(f"sample {sample} ({text[:30]!r}) has no tokens; leave it out")
     special = np.array(one["special_tokens_mask"], bool)
     offsets = one.get("offset_mapping") or [(MISSING, MISSING)] * len(ids)
-    spans = np.array(offsets, np.int64)  # (tokens, 2)
+    spans = np.array(offsets, np.int64).reshape(-1, 2)  # (tokens, 2)
     for t, (start, end) in enumerate(offsets):
         if start < end and text[start].isspace():  # byte-level tokens hold the space before
             spans[t, 0] += len(text[start:end]) - len(text[start:end].lstrip() or " ")
@@ -189,18 +234,28 @@ def _encoded(sample: int, text: str, one: dict[str, Any], truncated: bool) -> En
     return Encoded(sample, text, ids, len(ids), starts, ends, special, truncated, ids)
 
 
-def _shifted(one: Encoded, start_id: int) -> Encoded:
+def _shifted(given: Encoded, target: Encoded, start_id: int) -> Encoded:
+    """Give the decoder the start token and then a target's tokens, but not its last.
+
+    Nothing is predicted after the token that ends a text, so the decoder does not read it.
+    A tokenizer that ends no text loses nothing by it unless the target is a text of its own.
+    """
+    ends = given is target or bool(target.special[-1:].any())
+    count = len(target) - ends
+    read = [start_id, *target.inputs[:count]]
+
     def shift(column: NDArray[Any], first: Any) -> NDArray[Any]:
-        return np.concatenate([[first], column[:-1]]).astype(column.dtype)
+        return np.concatenate([[first], column[:count]]).astype(column.dtype)
 
     return Encoded(
-        one.sample,
-        one.text,
-        one.inputs,
-        one.weight,
-        shift(one.starts, MISSING),
-        shift(one.ends, MISSING),
-        shift(one.special, True),
-        one.truncated,
-        [start_id, *one.inputs[:-1]],
+        given.sample,
+        target.text,
+        given.inputs,
+        max(given.weight, len(read)),
+        shift(target.starts, MISSING),
+        shift(target.ends, MISSING),
+        shift(target.special, True),
+        given.truncated or target.truncated,
+        read,
+        decoded=read,
     )

@@ -146,7 +146,9 @@ class Collector:
     def _fault(self, record: Mapping[str, Any], text: Any, place: int) -> str | None:
         """Say what keeps a record from being a sample; a file that is well is taken."""
         decoder = self.choice.decoder_text
-        if decoder is not None and (fault := text_fault(record.get(decoder))):
+        if decoder is not None and decoder not in record:
+            return f"no {decoder!r}, which --decoder-text names; it has {listing(list(record))}"
+        if decoder is not None and (fault := text_fault(record[decoder])):
             return f"{decoder!r} {fault}, which --decoder-text names"
         if self.media is not None:
             return self.media.put(text, place)
@@ -186,10 +188,14 @@ class Collector:
             raise DatasetError(f"{self.name}: the first samples have no {self.choice.target!r}")
 
     def _check_named(self) -> None:
-        for name in [*(self.choice.labels or ()), self.choice.target, self.choice.decoder_text]:
+        known = listing(list(self._columns))
+        for name in [*(self.choice.labels or ()), self.choice.target]:
             if name is not None and name not in self._columns:
-                known = listing(list(self._columns))
                 raise LabelError(f"{self.name}: no column {name!r}; it has {known}")
+        if (name := self.choice.decoder_text) is not None and name not in self._columns:
+            raise DatasetError(
+                f"{self.name}: no column {name!r}; it has {known}; use --decoder-text COLUMN"
+            )
 
 
 def text_column(choice: Choice, record: Mapping[str, Any]) -> str | None:
