@@ -48,7 +48,7 @@ def print_found(found: "Found", by: Literal["unit", "query"], as_json: bool, emp
     metavar="N,…",
     help="Unit, or several; −1: last.",
 )
-@click.option("-k", type=click.IntRange(1),
+@click.option("-k", "--most", "k", type=click.IntRange(1),
               help="Rows a unit (default: 20, with --threshold all).")  # fmt: skip
 @click.option("--low", is_flag=True, help="The lowest values instead of the highest.")
 @click.option("--threshold", type=float, metavar="X",
@@ -84,7 +84,9 @@ def top(
     "--row", "rows", required=True, callback=numbers, metavar="N,…", help="Row, or several."
 )
 @click.option("--site", required=True, help="One site: a name, or a negative index (layers.-1).")
-@click.option("-k", type=click.IntRange(1), default=10, show_default=True, help="Rows a query.")
+@click.option(
+    "-k", "--most", "k", type=click.IntRange(1), default=10, show_default=True, help="Rows a query."
+)
 @click.option("--metric", type=click.Choice(["cosine", "euclidean"]), default="cosine",
               show_default=True, help="Cosine similarity or Euclidean distance.")  # fmt: skip
 @click.option("--other", metavar="[ID:]SITE", help="Look in this site instead.")

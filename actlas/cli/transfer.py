@@ -17,7 +17,7 @@ def names(ctx: click.Context, param: click.Parameter, value: str | None) -> list
 
 @click.command()
 @click.argument("extraction", metavar="EXTRACTION")
-@click.option("-o", "path", required=True, type=click.Path(path_type=Path), metavar="FILE",
+@click.option("-o", "--out", "path", required=True, type=click.Path(path_type=Path), metavar="FILE",
               help="File or folder to write.")  # fmt: skip
 @click.option("--format", type=click.Choice(FORMATS), help="Format (default: by the name's end).")
 @click.option("--sites", default="residual", show_default=True, help="Sites (default: all).")
