@@ -23,6 +23,7 @@ from actlas.core import (
     check_sites,
     prove,
 )
+from actlas.core.proof import tolerance
 from actlas.storage import codecs, pack_window, record_proofs, reread
 from actlas.storage.codecs import pack
 
@@ -138,10 +139,10 @@ def test_of_several_passes_the_greatest_difference_stays(tiny, store):
 
 def test_what_a_larger_data_set_takes_over_keeps_its_proof(tiny, store):
     model = lively(tiny("bert"))
-    small = store.extract(model, DATA.head(6), "layers.1").sites[0]
-    large = store.extract(model, DATA, "layers.1").sites[0]
-    assert large.difference >= small.difference
-    assert large.against == small.against
+    small = store.extract(model, DATA.head(6), "layers.1")
+    record_proofs(store.database, small.record, [Proof("layers.1", 0.5, 1.0, "a")])
+    (large,) = store.extract(model, DATA, "layers.1").sites
+    assert (large.difference, large.tolerance, large.against) == (0.5, 1.0, "a")
 
 
 def first_window(model, sites, **options):
@@ -243,6 +244,24 @@ def test_a_hook_on_the_wrong_block_of_images_or_recordings_is_found(tiny, files,
     run = Extractor(wrong, files[model.feed.modality], chosen, ExtractOptions(pooling=pooling))
     with pytest.raises(ProofError, match=r"^layers\.1: what is read there is not the hidden"):
         prove(run, next(run.windows()))
+
+
+def test_states_of_other_shapes_are_not_compared(tiny, files, monkeypatch):
+    own = Extractor.hidden_states
+    monkeypatch.setattr(
+        Extractor, "hidden_states", lambda self, one: tuple(s[:, 1:] for s in own(self, one))
+    )
+    proofs = check_sites(tiny("vit"), files["image"])
+    assert {proof.against for proof in proofs} == {"single forward"}
+
+
+def test_where_stages_hide_their_depth_every_submodule_may_round(tiny):
+    model = tiny("resnet")
+    site = model.sites["layers.0"]
+    assert len(model.calls) > 50  # ten times the four sites of the stream, and one
+    unit = torch.finfo(torch.float32).eps * site.width**0.5 / 2
+    wanted = 16 * unit * len(model.calls) ** 0.5
+    assert tolerance(model, site, "float32") == pytest.approx(wanted)
 
 
 def test_padding_of_recordings_that_the_network_hears_is_found(tiny, files, store):
