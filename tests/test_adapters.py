@@ -242,3 +242,51 @@ def test_norms_of_queries_and_keys_are_no_sites(traced):
         paths = [site.path for n, site in found.items() if "norm" in n]
         assert paths
         assert not [p for p in paths if p.rpartition(".")[2].startswith(("q_", "k_"))]
+
+
+def captured(model):
+    """What every site of a loaded model gives for the two samples it is traced with."""
+    return model.capture(model.feed.example(), list(model.sites.values()))
+
+
+BEFORE = ["vit", "dinov2", "dinov2_registers", "clip", "hubert", "wav2vec2_layer", "wavlm_layer",
+          "whisper"]  # fmt: skip
+
+
+@pytest.mark.parametrize("kind", BEFORE)
+def test_branches_of_loaded_models_of_images_and_recordings_add_up(tiny, kind):
+    model = tiny(kind)
+    given = captured(model)
+    for layer, before in layers(model.sites):
+        close(given[before] + given[f"{layer}.attn"] + given[f"{layer}.mlp"], given[layer])
+        assert torch.equal(given[f"{layer}.norm1"], given[before])
+        close(given[before] + given[f"{layer}.attn"], given[f"{layer}.norm2"])
+
+
+@pytest.mark.parametrize("kind", ["wav2vec2", "wavlm"])
+@torch.inference_mode()
+def test_norms_of_loaded_models_read_the_stream_with_a_branch_added(tiny, kind):
+    model = tiny(kind)
+    given = captured(model)
+    for layer, before in layers(model.sites):
+        close(given[before] + given[f"{layer}.attn"], given[f"{layer}.norm1"])
+        norm = model.module.get_submodule(model.sites[f"{layer}.norm1"].path)
+        close(norm(given[f"{layer}.norm1"]) + given[f"{layer}.mlp"], given[f"{layer}.norm2"])
+
+
+@pytest.mark.parametrize("kind", [*BEFORE, "wav2vec2"])
+@torch.inference_mode()
+def test_what_is_inside_the_branches_of_loaded_models_is_what_they_project(tiny, kind):
+    model = tiny(kind)
+    given, shared = captured(model), {"heads": "attn", "mlp.hidden": "mlp"}
+    for layer, _ in layers(model.sites):
+        for inner, branch in shared.items():
+            site, whole = model.sites.get(f"{layer}.{inner}"), model.sites[f"{layer}.{branch}"]
+            if site is None:
+                assert (kind, inner) == ("wavlm_layer", "heads")
+                continue
+            out = projected(model.module, site, given[site.name])
+            if not site.path.startswith(whole.path):
+                out = model.module.get_submodule(whole.path)(out)
+            close(out, given[whole.name])
+            assert site.heads == (2 if inner == "heads" else None)

@@ -17,6 +17,7 @@ from actlas.core import (
     Extractor,
     InputError,
     ModelError,
+    Site,
     TextFeed,
     generate_targets,
     read_dataset,
@@ -182,6 +183,32 @@ def test_no_batch_exceeds_the_budget_on_either_side(tiny):
         assert batch.get("decoder_attention_mask", (samples, read)) == (samples, read)
         assert samples == others
         assert samples == 1 or max(ids, read) * samples <= 150
+
+
+def test_each_side_of_a_padded_batch_has_its_own_mask(tiny):
+    model = tiny("bart")
+    data = Dataset.of(["One two three", "One"], targets=["Oui", "Une phrase plus longue"])
+    run = Extractor(model, data, model.select("decoder.embed"), ExtractOptions())
+    (batch,) = run.batches()
+    for prefix in ("", "decoder_"):
+        ids, mask = (
+            batch.arguments[f"{prefix}input_ids"],
+            batch.arguments[f"{prefix}attention_mask"],
+        )
+        assert ids.shape == mask.shape
+        assert torch.equal(mask == 0, ids == model.feed.pad_id)
+        assert not mask.all()
+
+
+def test_a_vector_a_sample_is_of_a_decoder_that_reads_the_target(tiny):
+    model = tiny("bart")
+    site = Site("module:decoder.last", "decoder.last", 16, layout="vector")
+    encoded = model.feed.encode(DATA, [0, 1], site=site, max_length=60)
+    assert [one.decoded for one in encoded] == [decoder_input(model, t) for t in TARGETS[:2]]
+    assert [len(one) for one in encoded] == [1, 1]
+    batch = model.feed.collate(encoded)
+    assert batch.shape == (2, 1)
+    assert batch.arguments["decoder_input_ids"][0, :3].tolist() == encoded[0].decoded[:3]
 
 
 def test_targets_are_part_of_what_a_data_set_is():

@@ -385,9 +385,10 @@ def test_what_storage_adds_widens_the_tolerance(tiny):
     window.data["layers.1"] = window.data["layers.1"] + 0.01
     with pytest.raises(ProofError):
         prove(run, window)
-    (wide,) = prove(run, window, {"layers.1": 0.5})
-    assert wide.tolerance == pytest.approx(plain.tolerance + 0.5)
-    assert 0 < wide.difference < 0.5
+    (wide,) = prove(run, window, lambda site, rows: (window.data[site][rows], 0.02))
+    own = run.capture([window.witnesses[0].encoded])["layers.1"]
+    assert wide.tolerance - plain.tolerance == pytest.approx(0.02 / own.abs().mean(), rel=0.5)
+    assert plain.tolerance < wide.difference < wide.tolerance
 
 
 def test_tolerances_grow_with_rounding_and_depth_only(demo_model):

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ..core import InputError, LabelError, LabelSet, Layers, Rows, human_bytes, listing, nearest
-from ..storage import Dataset, Model, read_labels
+from ..core import InputError, LabelError, Layers, Rows, human_bytes, listing, nearest
+from ..storage import Dataset, Model
 from .environment import versions
 from .formats import FORMATS, Content, discard, write_rows
 from .handles import StoredExtraction
@@ -133,12 +133,10 @@ def _labels(
     extraction: StoredExtraction, rows: Rows, wanted: Sequence[str] | None
 ) -> dict[str, list[str | None]]:
     """Labels of each row: those asked for, else all that rows of this pooling can have."""
-    dataset = extraction.record.dataset_id
     found = {}
     for name in extraction.label_sets if wanted is None else wanted:
-        labels: LabelSet = read_labels(extraction.database, dataset, name)
         try:
-            found[name] = labels.row_values(rows)
+            found[name] = extraction.label_set(name).row_values(rows)
         except LabelError:
             if wanted is not None:
                 raise

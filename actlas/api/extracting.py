@@ -7,6 +7,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import final
 
+import numpy as np
+from numpy.typing import NDArray
+
 from ..core import (
     Dataset,
     Estimate,
@@ -19,11 +22,13 @@ from ..core import (
     Window,
     count,
     human_bytes,
+    prove,
 )
 from ..storage import (
     Activation,
     Database,
     Extraction,
+    Packed,
     Part,
     Place,
     Shard,
@@ -39,6 +44,8 @@ from ..storage import (
     owner_name,
     pack_window,
     patiently,
+    record_proofs,
+    reread,
     shards_of,
     smaller_extraction,
     write_window,
@@ -239,11 +246,14 @@ def _write_all(
     clock = time.perf_counter()
     tops = Tops(database, todo)
     first = min(part.samples_done for _, part in todo)
+    proven: dict[int, dict[str, list[Packed]]] = {}  # packed for it already, by first sample
+    holds = False
 
     def write(window: Window) -> None:
         nonlocal clock
         now = time.perf_counter()
-        packed = pack_window(window, place.extraction.dtype)
+        packed = proven.pop(window.first_sample, None)
+        packed = packed or pack_window(window, place.extraction.dtype)
         patiently(lambda: write_window(database, place, window, packed, now - clock))
         clock = now
         tops.update(window, packed)
@@ -255,5 +265,27 @@ def _write_all(
         BackgroundWriter(write) as writer,
     ):
         for window in extractor.windows(first, shard.stop_sample, advance):
+            if not holds and window.witnesses:
+                proven[window.first_sample] = _prove(database, place, extractor, window)
+                holds = True
             writer.put(window)
     finish_shard(database, place, tops.packed(shard.stop_sample))
+
+
+def _prove(
+    database: Database, place: Place, extractor: Extractor, window: Window
+) -> dict[str, list[Packed]]:
+    """Pack a window, and compare what it will be read back as with the model's own output.
+
+    Raises ProofError before any of its rows is written; records the differences.
+    """
+    import torch
+
+    packed = pack_window(window, place.extraction.dtype)
+
+    def stored(site: str, rows: NDArray[np.int64]) -> tuple[torch.Tensor, float]:
+        found, step = reread(packed[site], window.data[site].shape[1], rows)
+        return torch.from_numpy(found), step
+
+    record_proofs(database, place.extraction, prove(extractor, window, stored))
+    return packed

@@ -9,7 +9,9 @@ from ..core import (
     Activations,
     Figures,
     InputError,
+    LabelError,
     Labels,
+    LabelSet,
     Layers,
     PluginError,
     Result,
@@ -24,6 +26,7 @@ from ..storage import (
     Extraction,
     Run,
     activation_records,
+    has_targets,
     label_sets,
     read_activations,
     read_labels,
@@ -74,9 +77,19 @@ class StoredExtraction:
 
     def labels(self, name: str, *, groups: str | None = None) -> Labels:
         """Align a label set to the rows; LabelError where there is none of that name."""
-        labels = read_labels(self.database, self.record.dataset_id, name)
-        grouping = groups and read_labels(self.database, self.record.dataset_id, groups)
-        return labels_for(labels, self.rows, grouping or None)
+        grouping = None if groups is None else self.label_set(groups)
+        return labels_for(self.label_set(name), self.rows, grouping)
+
+    def label_set(self, name: str) -> LabelSet:
+        """Read a label set; LabelError where there is none, or it labels words of other texts."""
+        found = read_labels(self.database, self.record.dataset_id, name)
+        decoded = self.record.options.get("stack") == "decoder"
+        if found.level == "word" and decoded and has_targets(self.database, self.record.dataset_id):
+            raise LabelError(
+                f"label set {name!r} labels words of the texts, and these rows are tokens of the "
+                f"decoder's own texts; choose labels per sample, or sites of the encoder"
+            )
+        return found
 
     def texts(self, samples: Sequence[int]) -> dict[int, str]:
         """Texts of some samples."""

@@ -23,7 +23,6 @@ from ..storage import (
     done_run,
     now,
     read_activations,
-    read_labels,
     save_failure,
     save_run,
 )
@@ -136,11 +135,10 @@ def _identity(database: Database, request: Request, layers: Layers) -> dict[str,
         "seed": request.seed,
         "nonfinite": request.nonfinite,
     }
-    dataset = request.extraction.record.dataset_id
     for name in ("labels", "groups"):
         chosen = getattr(request, name)
         if chosen is not None:
-            inputs[name] = [chosen, read_labels(database, dataset, chosen).digest()]
+            inputs[name] = [chosen, request.extraction.label_set(chosen).digest()]
     if request.other is not None:
         extraction, site = _other(database, request)
         inputs["other"] = [extraction.key, site]
@@ -176,9 +174,9 @@ def _bind(database: Database, request: Request, layers: Layers) -> dict[str, Any
 
 
 def _labels(request: Request, acts: Activations) -> Labels:
-    database, dataset = request.extraction.database, request.extraction.record.dataset_id
-    groups = None if request.groups is None else read_labels(database, dataset, request.groups)
-    return labels_for(read_labels(database, dataset, request.labels or ""), acts.rows, groups)
+    extraction = request.extraction
+    groups = None if request.groups is None else extraction.label_set(request.groups)
+    return labels_for(extraction.label_set(request.labels or ""), acts.rows, groups)
 
 
 def _open_other(database: Database, request: Request, acts: Activations) -> Activations:

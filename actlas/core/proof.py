@@ -1,10 +1,11 @@
 """The proof of an extraction: its rows are what the model computes for each sample alone."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from .datasets import Dataset
 from .errors import ProofError
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from .feeds import Encoded
     from .tokens import Pooled
 
+Stored = Callable[[str, NDArray[np.int64]], "tuple[torch.Tensor, float]"]
 SINGLE = "single forward"
 HIDDEN = "hidden states"
 
@@ -47,36 +49,35 @@ class Proof:
         return self.difference <= self.tolerance
 
 
-def prove(
-    extractor: Extractor, window: Window, added: Mapping[str, float] | None = None
-) -> list[Proof]:
+def prove(extractor: Extractor, window: Window, stored: Stored | None = None) -> list[Proof]:
     """Compare rows about to be stored with the model's own output, or raise ProofError.
 
-    window: one from this extractor; its witnesses (see `witnesses`) are compared.
-    added: per site the greatest error that storage itself adds (int8), measured as the
-        `difference` of a Proof is; it widens the tolerance.
+    window: one from this extractor; its witnesses (see `Window`) are compared.
+    stored: gives the rows of a window at a site as storage has them (rows, width), and the
+        greatest error that its rounding adds to a number (int8), by which the tolerance is
+        widened. Without it the window's own rows are compared.
 
     Costs three forward passes of one short sample each.
     """
-    proofs = measure(extractor, window, added)
+    proofs = measure(extractor, window, stored)
     for proof in proofs:
         if not proof.holds:
             raise ProofError(_refusal(extractor, proof))
     return proofs
 
 
-def measure(
-    extractor: Extractor, window: Window, added: Mapping[str, float] | None = None
-) -> list[Proof]:
+def measure(extractor: Extractor, window: Window, stored: Stored | None = None) -> list[Proof]:
     """Return a proof for every site of a window, whether it holds or not."""
     model, wanted = extractor.model, {site.name: site for site in extractor.sites}
     alone = [extractor.capture([one.encoded], _read(extractor)) for one in window.witnesses]
-    batched, single = _rows(extractor, window, alone)
+    compared = _rows(extractor, window, alone, stored)
     own = _hidden(extractor, window.witnesses[-1].encoded, alone[-1]) if alone else {}
     proofs = []
     for name, site in wanted.items():
-        bound = tolerance(model, site, extractor.options.dtype) + (added or {}).get(name, 0.0)
-        found = Proof(name, difference(batched[name], single[name]), bound, SINGLE)
+        rows, single, step = compared[name]
+        bound = tolerance(model, site, extractor.options.dtype)
+        bound += step / scale if step and (scale := _scale(single)) else 0.0
+        found = Proof(name, difference(rows, single), bound, SINGLE)
         if name in own:
             exact = Proof(name, difference(*own[name]), _again(model.dtype), HIDDEN)
             found = _both(found, exact)
@@ -204,38 +205,49 @@ def difference(stored: "torch.Tensor", own: "torch.Tensor") -> float:
     step = torch.finfo(stored.dtype).smallest_normal * torch.finfo(stored.dtype).eps
     a, b = stored.double(), own.to(stored.dtype).double()
     same = (a == b) | (a.isnan() & b.isnan()) | ((a - b).abs() <= step)
-    sizes = b.abs()
-    finite = sizes[sizes.isfinite()]
-    scale = finite.mean() if len(finite) else torch.zeros((), dtype=torch.float64)
-    relative = (a - b).abs() / torch.maximum(sizes, scale)
+    relative = (a - b).abs() / b.abs().clamp_min(_scale(b))
     return float(relative.nan_to_num(torch.inf, torch.inf).where(~same, 0.0).max())
 
 
+def _scale(rows: "torch.Tensor") -> float:
+    """Return the mean size of the finite numbers, 0 where there are none."""
+    sizes = rows[rows.isfinite()].double().abs()
+    return float(sizes.mean()) if len(sizes) else 0.0
+
+
 def _rows(
-    extractor: Extractor, window: Window, alone: "list[dict[str, torch.Tensor]]"
-) -> "tuple[dict[str, torch.Tensor], dict[str, torch.Tensor]]":
-    """Per site the witnesses' rows, as they are about to be stored and from each alone."""
+    extractor: Extractor,
+    window: Window,
+    alone: "list[dict[str, torch.Tensor]]",
+    stored: Stored | None,
+) -> "dict[str, tuple[torch.Tensor, torch.Tensor, float]]":
+    """Per site the witnesses' rows, as they are about to be stored and from each alone.
+
+    The third is the greatest error that storage adds to a number of them.
+    """
     import torch
 
     pooling = extractor.options.pooling
     together = _padded(extractor, window)
-    batched, single = {}, {}
+    samples = [one.encoded.sample for one in window.witnesses]
+    places = [np.flatnonzero(window.rows.sample == sample) for sample in samples]
+    order = np.concatenate(places) if places else np.empty(0, np.int64)
+    found = {}
     for name in (site.name for site in extractor.sites):
         own = [
             _pooled(tensors[name][0], one, pooling)
             for tensors, one in zip(alone, window.witnesses, strict=True)
         ]
-        here = [
-            window.data[name][torch.from_numpy(window.rows.sample == one.encoded.sample)]
-            for one in window.witnesses
-        ]
+        here, step = [window.data[name][torch.from_numpy(order)]], 0.0
+        if stored is not None:
+            rows, step = stored(name, order)
+            here = [rows.to(here[0].dtype)]  # float32 numbers that are exact in the storage dtype
         if together:
             short = _pooled(together[name], window.witnesses[0], pooling)
             here.append(short.to(here[0].dtype))
             own.append(own[0])
-        nothing = [torch.empty(0, 0)]
-        batched[name], single[name] = torch.cat(here or nothing), torch.cat(own or nothing)
-    return batched, single
+        found[name] = torch.cat(here), torch.cat(own or here), step
+    return found
 
 
 def _padded(extractor: Extractor, window: Window) -> "dict[str, torch.Tensor]":

@@ -9,14 +9,14 @@ from .activations import (
 )
 from .backends import Backend
 from .cleaning import Removal, clean
-from .codecs import Packed, decode
+from .codecs import Packed, decode, reread
 from .copying import copy
 from .copysites import Copied
 from .database import NOUNS, Database, patiently
 from .faults import Fault
 from .growth import smaller_extraction
 from .imports import add_imported_model, known_dataset
-from .inputs import add_dataset, add_model, label_sets, read_labels, read_texts
+from .inputs import add_dataset, add_model, has_targets, label_sets, read_labels, read_texts
 from .results import StoredResult, done_run, read_result, save_failure, save_run, sql_name
 from .schema import HEAD
 from .shards import claim, held, missing_parts, owner_name, part_source, shards_of
@@ -68,6 +68,7 @@ __all__ = [
     "done_run",
     "extraction_key",
     "finish_shard",
+    "has_targets",
     "held",
     "known_dataset",
     "label_sets",
@@ -86,6 +87,7 @@ __all__ = [
     "read_rows",
     "read_texts",
     "record_proofs",
+    "reread",
     "save_failure",
     "save_run",
     "shards_of",

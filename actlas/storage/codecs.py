@@ -2,7 +2,7 @@
 
 import sys
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -132,6 +132,28 @@ def decode(data: Any, codec: str, dtype: str, out: NDArray[Any]) -> None:
         widen(np.frombuffer(data, np.float16).reshape(-1, width), out)
     else:
         out[...] = np.frombuffer(data, dtype).reshape(-1, width)
+
+
+def reread(
+    packed: Sequence[Packed], width: int, rows: NDArray[np.int64]
+) -> tuple[NDArray[np.float32], float]:
+    """Decode some rows; also return the greatest error that rounding adds to a number of them.
+
+    That is half a step of int8, in the numbers' own units; casts to float16 do not count.
+    """
+    found, step, start = np.empty((len(rows), width), np.float32), 0.0, 0
+    for one in packed:
+        here = (rows >= start) & (rows < start + one.rows)
+        if here.any():
+            wanted = rows[here] - start
+            whole = np.empty((one.rows, width), np.float32)
+            decode(one.data, one.codec, one.dtype, whole)
+            found[here] = whole[wanted]
+            if one.codec != RAW:
+                records = np.frombuffer(one.data, _record(one.codec, width))
+                step = max(step, float(records["scale"][wanted].max()) / 2)
+        start += one.rows
+    return found, step
 
 
 def widen(halves: NDArray[np.float16], out: NDArray[np.float32]) -> None:

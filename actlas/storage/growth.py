@@ -72,6 +72,7 @@ def _take_over(session: Session, old: Activation, new: Extraction, samples: int)
     added = Activation(
         extraction_id=new.id, site=old.site, depth=old.depth, width=old.width, rows_done=rows,
         samples_done=samples, complete=False, nonfinite=old.nonfinite, overflow=old.overflow,
+        difference=old.difference, tolerance=old.tolerance, against=old.against,
     )  # fmt: skip
     session.add(added)
     session.flush()

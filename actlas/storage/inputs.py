@@ -110,6 +110,15 @@ def read_labels(database: Database, dataset_id: int, name: str) -> LabelSet:
         return LabelSet(name, "sample" if found.level == "sample" else "word", items)
 
 
+def has_targets(database: Database, dataset_id: int) -> bool:
+    """Whether a data set has texts of its own for a decoder."""
+    with database.read() as session:
+        given = sa.select(Sample.sample).where(
+            Sample.dataset_id == dataset_id, Sample.sample == 0, Sample.target.is_not(None)
+        )
+        return session.scalar(given) is not None
+
+
 def read_texts(database: Database, dataset_id: int, samples: Sequence[int]) -> dict[int, str]:
     """Read some samples' texts."""
     with database.read() as session:

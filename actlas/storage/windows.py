@@ -97,12 +97,16 @@ def _new(
 
 
 def record_proofs(database: Database, extraction: Extraction, proofs: Sequence[Proof]) -> None:
-    """Record what the first rows of sites were compared with, and their differences."""
+    """Record what the first rows of sites were compared with, and their differences.
+
+    Of several passes (shards, a run taken up again) the greatest difference stays.
+    """
     with database.write(f"extraction {extraction.id}") as session:
         for proof in proofs:
             session.execute(
                 sa.update(Activation)
                 .where(Activation.extraction_id == extraction.id, Activation.site == proof.site)
+                .where(sa.func.coalesce(Activation.difference, -1.0) <= proof.difference)
                 .values(
                     difference=proof.difference, tolerance=proof.tolerance, against=proof.against
                 )
