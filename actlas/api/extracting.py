@@ -99,6 +99,20 @@ class BackgroundWriter:
                 self._error, failed = error, True
 
 
+@final
+class DirectWriter:
+    """Writes windows as they come: where the model takes every core, nothing is hidden."""
+
+    def __init__(self, write: Callable[[Window], None]):
+        self.put = write
+
+    def __enter__(self) -> "DirectWriter":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        pass
+
+
 @dataclass(frozen=True)
 class Work:
     """An extraction as asked for, and what of one shard of it is still to do."""
@@ -260,11 +274,12 @@ def _write_all(
 
     title = f"extracting {count(len(extractor.sites), 'site')}"
     samples = shard.stop_sample - shard.first_sample
+    direct = extractor.model.device == "cpu"
     with (
         bar(title, samples, "rows", done=first - shard.first_sample, shown=progress) as advance,
-        BackgroundWriter(write) as writer,
+        (DirectWriter if direct else BackgroundWriter)(write) as writer,
     ):
-        for window in extractor.windows(first, shard.stop_sample, advance):
+        for window in extractor.windows(first, shard.stop_sample, advance, reuse=direct):
             if not holds and window.witnesses:
                 proven[window.first_sample] = _prove(database, place, extractor, window)
                 holds = True

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from .buffers import Buffers
+from .buffers import Buffers, Pool
 from .datasets import Dataset, Span
 from .devices import free_memory, out_of_memory
 from .errors import InputError, ModelError
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 Read = Callable[[Batch], None]
 STORAGE_DTYPES = {"float32": 4, "float16": 2, "bfloat16": 2, "int8": 1}
 BATCHES_A_WINDOW = 8
-WINDOW_BYTES = 128 << 20  # its memory, and as much again for a moment while it is written
+WINDOW_BYTES = 128 << 20
 WORTHWHILE_TOKENS = 128  # on a CPU a larger batch is hardly faster, but needs padding
 
 
@@ -119,13 +119,17 @@ class Extractor:
         first_sample: int = 0,
         stop_sample: int | None = None,
         advance: Callable[[int, int], None] = lambda samples, rows: None,
+        *,
+        reuse: bool = False,
     ) -> Iterator[Window]:
         """Yield windows from `first_sample` (the start of a window) to `stop_sample` or the end.
 
         advance: told after every batch how many samples and rows it had.
+        reuse: a window is done with when the next is asked for, which takes its memory.
         """
+        pool = Pool()
         for group in self._groups(first_sample, stop_sample):
-            yield self._window(group, advance)
+            yield self._window(group, advance, pool if reuse else None)
 
     def batches(self) -> Iterator[Batch]:
         """Yield what every forward pass is given, in order."""
@@ -196,11 +200,16 @@ class Extractor:
         if group:
             yield group
 
-    def _window(self, group: list[Encoded], advance: Callable[[int, int], None]) -> Window:
+    def _window(
+        self,
+        group: list[Encoded],
+        advance: Callable[[int, int], None],
+        pool: Pool | None = None,
+    ) -> Window:
         pooled = [self._pool(one) for one in group]
         rows = rows_of(pooled)
         offsets = np.concatenate([[0], np.cumsum([len(p) for p in pooled])])
-        buffers = Buffers(self.sites, len(rows), self.options.dtype)
+        buffers = Buffers(self.sites, len(rows), self.options.dtype, pool)
         batches = list(self._batches(pooled))
         witnesses, padded = _witnesses([[pooled[i] for i in batch] for batch in batches])
         with self.model.reading(self.sites, buffers.put) as read:
