@@ -175,6 +175,8 @@ def _part_faults(
 
 
 def _index_faults(activation: Activation, tops: Sequence[TopIndex]) -> Iterator[str]:
+    if not tops:  # as an actlas before schema 0002 left it; look-ups scan
+        return
     spans = sorted((t.first_row or 0, t.rows) for t in tops)
     edges = [0, *(first + rows for first, rows in spans)]
     joined = all(t.first_row is not None for t in tops)
