@@ -253,3 +253,32 @@ def test_killed_between_the_last_rows_and_their_index(tiny, store, whole, monkey
     assert computed == []
     assert_equal(found, whole)
     assert numbers(store, "SELECT COUNT(*) FROM top_indexes") == [(2,)]
+
+
+def test_a_site_asked_for_after_a_stop_is_completed_though_windows_differ(tiny, store, monkeypatch):
+    """What is asked for decides how windows are cut; rows must be met all the same."""
+    monkeypatch.setattr("actlas.core.extraction.WINDOW_BYTES", 6000)
+    begun_sites = ["embed", "layers.0", "layers.2"]
+    with monkeypatch.context() as patch:
+        original, calls = Extractor._window, []
+
+        def window(self, *given, **named):
+            calls.append(1)
+            if len(calls) == 3:
+                raise RuntimeError("power cut")
+            return original(self, *given, **named)
+
+        patch.setattr(Extractor, "_window", window)
+        with pytest.raises(RuntimeError, match="power cut"):
+            store.extract(tiny("bert"), data(), begun_sites, **OPTIONS)
+    found = store.extract(tiny("bert"), data(), "layers.1", **OPTIONS)
+    assert {a.site: a.complete for a in found.sites}["layers.1"]
+    assert len(found.activations("layers.1").numpy()) == found.record.rows == len(found.rows)
+
+
+def test_what_was_refused_is_not_looked_at_by_default(tiny, store):
+    done = store.extract(tiny("bert"), data(), SITES, **OPTIONS)
+    with pytest.raises(actlas.DatasetError, match="tokens"):
+        store.extract(tiny("bert"), data(), SITES, max_length=3, on_long="error")
+    assert store.extraction().id == done.id
+    assert store.top("layers.1", 2, 3)[0].row >= 0

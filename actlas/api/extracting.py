@@ -5,6 +5,7 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import final
 
 import numpy as np
@@ -153,7 +154,9 @@ def extract(database: Database, request: Request) -> Extraction:
             request.on_plan(Work(extraction, None, activations, [], None))
         return extraction
     owner, told = owner_name(), request.on_wait is None
-    while missing := _missing(database, extraction, shards, request.names):
+    while missing := _missing(
+        database, extraction, _wanted(database, extraction, request), request.names
+    ):
         for shard in missing:
             busy = claim(database, extraction.id, shard.shard, owner)
             if busy is None:
@@ -177,7 +180,13 @@ def _check_shard(request: Request) -> None:
 
 def _wanted(database: Database, extraction: Extraction, request: Request) -> list[Shard]:
     shards = list(shards_of(database, extraction.id))
-    return shards if request.shard is None else [shards[request.shard[0] - 1]]
+    if request.shard is None:
+        return shards
+    if len(shards) != request.shard[1]:
+        raise InputError(
+            f"extraction {extraction.id} has meanwhile been cut into {count(len(shards), 'shard')}"
+        )
+    return [shards[request.shard[0] - 1]]
 
 
 def _missing(
@@ -220,8 +229,8 @@ def _extract_shard(database: Database, place: Place, request: Request) -> None:
     """Extract what one shard lacks, its claim held."""
     extraction = place.extraction
     with held(database, extraction.id, place.shard, place.owner):
-        shard = shards_of(database, extraction.id)[place.shard]
         while todo := missing_parts(database, extraction.id, place.shard, request.names):
+            shard = shards_of(database, extraction.id)[place.shard]
             wanted = {a.site for a, _ in todo}
             chosen = [site for site in request.sites if site.name in wanted]
             width = sum(site.width for site in request.sites)
@@ -279,12 +288,16 @@ def _write_all(
         bar(title, samples, "rows", done=first - shard.first_sample, shown=progress) as advance,
         (DirectWriter if direct else BackgroundWriter)(write) as writer,
     ):
-        for window in extractor.windows(first, shard.stop_sample, advance, reuse=direct):
-            if not holds and window.witnesses:
-                proven[window.first_sample] = _prove(database, place, extractor, window)
-                holds = True
-            writer.put(window)
-    finish_shard(database, place, tops.packed(shard.stop_sample))
+        # Windows end where the rows, or a site, begin to be missing: widths may have differed.
+        met = {shard.samples_done, shard.stop_sample, *(part.samples_done for _, part in todo)}
+        for start, stop in pairwise([first, *sorted(m for m in met if m > first)]):
+            for window in extractor.windows(start, stop, advance, reuse=direct):
+                if not holds and window.witnesses:
+                    proven[window.first_sample] = _prove(database, place, extractor, window)
+                    holds = True
+                writer.put(window)
+    indexes = tops.packed(shard.stop_sample)
+    patiently(lambda: finish_shard(database, place, indexes))
 
 
 def _prove(

@@ -50,6 +50,8 @@ class Hit:
         """The text with «what the row stands for» marked."""
         if self.text is None or self.start is None or self.end is None:
             return self.text
+        if self.end > len(self.text):  # milliseconds of a recording, whose file is named
+            return self.text
         a, b = self.start, self.end
         return f"{self.text[:a]}«{self.text[a:b]}»{self.text[b:]}"
 

@@ -28,6 +28,12 @@ COLUMNS = ("sample", "position", "token", "token_id", "start", "end", "special",
 TRUE, FALSE = ("true", "1", "1.0"), ("false", "0", "0.0", "", "none", "nan")
 
 
+def rows_beside(path: Path) -> Path | None:
+    """The table that an export has put beside a file that cannot hold it."""
+    table = path.with_name(f"{path.stem}.rows.jsonl")
+    return table if path.suffix == ".safetensors" and table.is_file() else None
+
+
 def read_columns(path: Path) -> dict[str, list[Any]]:
     """Read a table of rows by column; InputError naming the line that cannot be parsed."""
     if path.suffix not in TABLES or not path.is_file():

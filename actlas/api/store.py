@@ -10,10 +10,11 @@ import numpy as np
 
 from ..core import Dataset, ExtractOptions, InputError, LoadedModel, check_fit, read_dataset
 from ..registry import Analysis, registry
-from ..storage import Database, Extraction, Run
+from ..storage import Database, Extraction, Run, newest_extraction
 from . import exporting, extracting, importing, lookups, neighbours, running
 from .handles import StoredExtraction, StoredRun
 from .loading import load_model
+from .rowtables import rows_beside
 
 DEFAULT_STORE = "sqlite:///actlas.db"
 
@@ -297,7 +298,7 @@ class Store:
         request = importing.ImportRequest(
             Path(path),
             [sites] if isinstance(sites, str) else list(sites),
-            None if rows is None else Path(rows),
+            rows_beside(Path(path)) if rows is None else Path(rows),
             labels, dtype, model_name, dataset_name, progress,
         )  # fmt: skip
         done = importing.import_matrix(self.database, request)
@@ -307,12 +308,11 @@ class Store:
         return StoredExtraction(self.database, done.record)
 
     def extraction(self, ident: int | str | None = None) -> StoredExtraction:
-        """Open an extraction by its number, by default the newest."""
+        """Open an extraction by its number, by default the newest that has a complete site."""
         if ident is None:
-            records = self.database.records("extractions")
-            if not records:
-                raise InputError("the store has no extraction; make one with `actlas extract`")
-            ident = records[-1].id
+            ident = newest_extraction(self.database)
+        if ident is None:
+            raise InputError("the store has no extraction; make one with `actlas extract`")
         return StoredExtraction(self.database, self.database.find(Extraction, ident))
 
     def result(self, run: int | str) -> StoredRun:

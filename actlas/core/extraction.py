@@ -317,6 +317,10 @@ def check_fit(model: LoadedModel, dataset: Dataset, pooling: str) -> None:
             f"{model.spec} reads {_MANY[reads]}, and {dataset.name} holds "
             f"{_MANY[dataset.modality]}; choose a model of {_MANY[dataset.modality]}"
         )
+    if dataset.targets is not None and not model.two_sided:
+        raise InputError(
+            f"{model.spec} has no decoder that reads a text of its own; leave out --decoder-text"
+        )
     if pooling == "word" and reads != "text":
         raise InputError(f"{_MANY[reads]} have no words; use --pooling token or mean")
     if pooling == "word" and not model.feed.words:

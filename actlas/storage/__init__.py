@@ -3,6 +3,7 @@
 from .activations import (
     activation_records,
     extraction_key,
+    newest_extraction,
     options_json,
     read_activations,
     read_rows,
@@ -74,6 +75,7 @@ __all__ = [
     "label_sets",
     "looking_up",
     "missing_parts",
+    "newest_extraction",
     "now",
     "options_json",
     "outermost",

@@ -62,6 +62,13 @@ def read_rows(database: Database, extraction_id: int) -> Rows:
     )
 
 
+def newest_extraction(database: Database) -> int | None:
+    """Number of the newest extraction, one that has a complete site before any that has none."""
+    with database.read() as session:
+        complete = sa.select(sa.func.max(Activation.extraction_id)).where(Activation.complete)
+        return session.scalar(complete) or session.scalar(sa.select(sa.func.max(Extraction.id)))
+
+
 def activation_records(database: Database, extraction_id: int) -> Sequence[Activation]:
     """The sites of an extraction, in the order of the forward pass."""
     with database.read() as session:

@@ -30,9 +30,12 @@ WRITING = {
 MMAP_BYTES = 1 << 40
 TRANSIENT = (
     "is locked", "connection", "server closed", "starting up",
-    "shutting down", "the database system",
+    "shutting down", "the database system", "deadlock detected", "onnection reset", "Broken pipe",
+    "EOF detected", "too many clients",
 )  # fmt: skip
 DAMAGED = "the file is damaged; restore it from a backup"
+IDLE_MS = 60_000
+KEEPALIVE = "-c tcp_keepalives_idle=30 -c tcp_keepalives_interval=10 -c tcp_keepalives_count=3"
 CLOCK = "SELECT EXTRACT(EPOCH FROM clock_timestamp())"
 
 
@@ -91,6 +94,9 @@ class Backend(ABC):
     @abstractmethod
     def clock(self, connection: Connection) -> float:
         """The database's time, in seconds since 1970: the same for all that write."""
+
+    def guard(self, connection: Connection) -> None:  # noqa: B027  # a file needs none
+        """End the transaction of a writer that is not heard of, so that others need not wait."""
 
     @abstractmethod
     def lock(self, connection: Connection, name: str) -> None:
@@ -259,7 +265,12 @@ class PostgreSQL(Backend):
 
     def engine(self) -> Engine:
         """See `Backend.engine`."""
-        return sa.create_engine(self.url, pool_pre_ping=True)
+        own = {} if "options" in self.url.query else {"options": KEEPALIVE}
+        return sa.create_engine(self.url, pool_pre_ping=True, connect_args=own)
+
+    def guard(self, connection: Connection) -> None:
+        """See `Backend.guard`."""
+        connection.exec_driver_sql(f"SET LOCAL idle_in_transaction_session_timeout = {IDLE_MS}")
 
     def read_options(self) -> dict[str, Any]:
         """All statements of a session see one state, as they do on SQLite."""
@@ -426,6 +437,12 @@ def translated(backend: Backend) -> Iterator[None]:
             "disk is full": "free space, then run the same command again: it goes on",
             "disk I/O": "check the disk, then run the same command again",
             "unable to open": "check the folder exists and can be written",
+            "deadlock": "another process wrote the same; run the same command again: it goes on",
+            "No space left": "free space at the server, then run the same command again",
+            "onnection reset": "check that the server runs, then run the same command again",
+            "Broken pipe": "check that the server runs, then run the same command again",
+            "EOF detected": "check that the server runs, then run the same command again",
+            "too many clients": "raise max_connections, or run fewer at once",
             "terminating": "the server goes down; run the same command again when it is back",
             "connection": "check that the server runs and the URL is right",
         }

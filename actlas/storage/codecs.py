@@ -80,6 +80,9 @@ def _pack_int8(part: "Tensor") -> Packed:
 
     norm = torch.linalg.vector_norm(part, dim=1, keepdim=True).clamp_min(1e-30)
     order = (part.abs() / norm).amax(dim=0).argsort(descending=True)
+    massive = order[: min(APART[-1], part.shape[1] // 8)]
+    rest_norm = torch.linalg.vector_norm(part.index_fill(1, massive, 0.0), dim=1, keepdim=True)
+    heavy = (norm > 2 * rest_norm)[:, 0]  # rows whose norm a few columns make: the others count too
     for apart in APART if bool(torch.isfinite(part).all()) else ():
         columns = order[:apart].sort().values
         rest = part.index_fill(1, columns, 0.0)
@@ -87,12 +90,19 @@ def _pack_int8(part: "Tensor") -> Packed:
         numbers = (rest / scale.clamp_min(1e-30)).round_().to(torch.int8)
         kept = part[:, columns].half()
         again = (numbers.float() * scale).index_copy_(1, columns, kept.float())
-        squared = ((again - part) / norm).square_().sum(dim=1)
+        lost = again - part
+        squared = (lost / norm).square().sum(dim=1)
+        if bool(heavy.any()):
+            others = lost.index_fill_(1, massive, 0.0) / rest_norm.clamp_min(1e-30)
+            squared = squared.where(~heavy, squared.maximum(others.square_().sum(dim=1)))
         if bool(squared.mean() <= INT8_ERROR**2):
             return _records(scale, numbers, kept, columns.tolist(), float(squared.sum()))
-    data = part.half().contiguous().view(torch.uint8).numpy().data.cast("B")
-    error = ((part.half().float() - part) / norm).square().nansum()
-    return Packed(len(part), "float16", RAW, data, checksum(data), float(error))
+    kept = part.half()
+    if bool((kept.isinf() & part.isfinite()).any()):  # beyond 65504
+        kept = part
+    data = kept.contiguous().view(torch.uint8).numpy().data.cast("B")
+    error = ((kept.float() - part) / norm).square().nansum()
+    return Packed(len(part), str(kept.dtype)[6:], RAW, data, checksum(data), float(error))
 
 
 def _records(

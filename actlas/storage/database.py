@@ -109,6 +109,7 @@ class Database:
         lock: what is written, where two that write it at once must take turns.
         """
         with translated(self.backend), self._begun(self.backend.write_options()) as session:
+            self.backend.guard(session.connection())
             if lock is not None:
                 self.backend.lock(session.connection(), lock)
             yield session

@@ -191,7 +191,12 @@ def held(database: Database, extraction_id: int, shard: int, owner: str) -> Iter
 
 def owned(session: Session, extraction_id: int, shard: int, owner: str) -> Shard:
     """Return the shard for writing; StoreError where another process has taken it over."""
-    found = session.get_one(Shard, (extraction_id, shard), with_for_update=True)
+    found = session.get(Shard, (extraction_id, shard), with_for_update=True)
+    if found is None:
+        raise StoreError(
+            f"extraction {extraction_id} was removed, or cut into other shards, while it was "
+            f"written; run the same command again to begin anew"
+        )
     if found.owner != owner:
         raise StoreError(
             f"extraction {extraction_id}: this process was not heard of for a minute and "
@@ -203,8 +208,13 @@ def owned(session: Session, extraction_id: int, shard: int, owner: str) -> Shard
 
 def join(session: Session, extraction: Extraction) -> None:
     """Number the rows through once every shard has them, and mark complete what is."""
+    # Before the extraction's row, as a writer of another shard takes them.
     shards = session.scalars(
-        sa.select(Shard).where(Shard.extraction_id == extraction.id).order_by(Shard.shard)
+        sa.select(Shard)
+        .where(Shard.extraction_id == extraction.id)
+        .order_by(Shard.shard)
+        .with_for_update()
+        .execution_options(populate_existing=True)
     ).all()
     if any(s.samples_done < s.stop_sample for s in shards):
         return

@@ -17,7 +17,14 @@ from .tables import Activation, Extraction, Row, Sample, TopIndex
 
 AT_ONCE = 500  # rows in one IN list
 # Written once: a statement that is built anew costs more than the query.
-NEWEST = sa.select(sa.func.max(Extraction.id))
+NEWEST = sa.select(
+    sa.func.coalesce(
+        sa.select(sa.func.max(Activation.extraction_id))
+        .where(Activation.complete)
+        .scalar_subquery(),
+        sa.select(sa.func.max(Extraction.id)).scalar_subquery(),
+    )
+)
 SITE = (
     sa.select(
         Activation.id, Activation.extraction_id, Extraction.dataset_id, Activation.site,
@@ -98,7 +105,7 @@ class Lookup:
         self.database, self.connection = database, connection
 
     def newest(self) -> int | None:
-        """Number of the newest extraction."""
+        """Number of the newest extraction that has a complete site."""
         return self.connection.execute(NEWEST).scalar()
 
     def site(self, extraction_id: int, name: str) -> SitePlace | None:

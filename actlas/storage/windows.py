@@ -16,7 +16,7 @@ from .database import Database
 from .growth import grow
 from .rowsums import added, rows_sum
 from .shards import PROVISIONAL, add_shards, check_shards, cut, join, owned
-from .tables import Activation, Extraction, Part, Shard
+from .tables import Activation, Extraction, Part, Shard, TopIndex
 
 ROW_COLUMNS = (
     "extraction_id", "row", "sample", "position", "token", "token_id", "char_start", "char_end",
@@ -61,6 +61,7 @@ def begin_extraction(
         if found is None:
             found = _new(session, wanted, samples, shards, smaller(session))
         else:
+            database.backend.lock(session.connection(), f"extraction {found.id}")
             check_shards(session, found, shards)
         known = {
             a.site: a
@@ -142,6 +143,7 @@ def write_window(
         ]
         if chunks:
             write_chunks(database.backend, connection, chunks)
+        truncated = 0
         if shard.samples_done == window.first_sample:
             rows = _row_columns(place.extraction.id, base + shard.rows_done, window.rows)
             database.backend.insert(connection, "rows", ROW_COLUMNS, rows)
@@ -149,11 +151,12 @@ def write_window(
                 window.stop_sample, shard.rows_done + len(window.rows)
             )  # fmt: skip
             shard.rows_sum = added(shard.rows_sum, rows_sum(window.rows))
-            _add(session, Extraction, place.extraction.id, truncated=window.truncated)
+            truncated = window.truncated
         shard.heartbeat = database.backend.clock(connection)
         for activation, part in behind:
             _advance(session, activation, part, window, packed[activation.site])
-        _add(session, Extraction, place.extraction.id, seconds=seconds)
+        # Last, and activations by id: whoever writes another shard takes the same turns.
+        _add(session, Extraction, place.extraction.id, seconds=seconds, truncated=truncated)
 
 
 def _behind(session: Session, place: Place, window: Window) -> list[tuple[Activation, Part]]:
@@ -226,7 +229,14 @@ def finish_shard(
     """Write the indexes of a shard (activation id → rows, k, bytes) and join what is complete."""
     with database.write(f"extraction {place.extraction.id}") as session:
         shard = owned(session, place.extraction.id, place.shard, place.owner)
-        _write_tops(database, session, shard, tops)
+        there = set(
+            session.scalars(
+                sa.select(TopIndex.activation_id).where(
+                    TopIndex.activation_id.in_(tops), TopIndex.shard == place.shard
+                )
+            )
+        )  # where it is tried again
+        _write_tops(database, session, shard, {a: t for a, t in tops.items() if a not in there})
         join(session, session.get_one(Extraction, place.extraction.id))
 
 
