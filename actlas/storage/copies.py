@@ -114,7 +114,7 @@ class RecordCopier:
         for entry in catalog:
             columns = tuple(Column(c["name"], c["kind"], True, c["doc"]) for c in entry.columns)
             spec = TableSpec(entry.name, columns, "")
-            ensure_table(session, run.analysis, spec)
+            ensure_table(self.target, session, run.analysis, spec)
             table = sql_table(entry.sql_name, spec)
             chosen = sa.select(*table.c).where(table.c.run_id == run.id).order_by(table.c.item)
             rows = ((there, *row[1:]) for row in self._stream(chosen))

@@ -58,7 +58,7 @@ def save_run(database: Database, run: Run, specs: Mapping[str, TableSpec], resul
         session.add(run)
         session.flush()
         for name, spec in specs.items():
-            ensure_table(session, run.analysis, spec)
+            ensure_table(database, session, run.analysis, spec)
             _write_table(database, session, run, spec, result.tables[name])
         for name, array in result.arrays.items():
             session.add(_stored_array(run.id, name, array))
@@ -89,10 +89,13 @@ def _described(spec: TableSpec) -> list[dict[str, Any]]:
     return [{"name": c.name, "kind": c.kind, "doc": c.doc} for c in spec.columns]
 
 
-def ensure_table(session: Session, analysis: str, spec: TableSpec) -> None:
+def ensure_table(database: Database, session: Session, analysis: str, spec: TableSpec) -> None:
     """Create the result table, or add the columns that a newer version declares."""
     name = sql_name(analysis, spec.name)
     known = session.get(Catalog, name)
+    if known is None:  # of several that save their first result at once, one makes the table
+        database.backend.lock(session.connection(), f"table {name}")
+        known = session.get(Catalog, name)
     if known is None:
         _check_new(session, analysis, name, spec)
         sql_table(name, spec).create(session.connection())
