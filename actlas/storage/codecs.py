@@ -10,6 +10,7 @@ import numpy as np
 import xxhash
 from numpy.typing import NDArray
 
+from ..core import array_bytes
 from .backends import PAGE_SIZE
 
 if TYPE_CHECKING:
@@ -57,15 +58,13 @@ def rows_a_chunk(width: int, dtype: str) -> int:
 
 def pack(matrix: "Tensor", dtype: str) -> Iterator[Packed]:
     """Cut a matrix (rows, width) into chunks: as it is, or float32 numbers into int8."""
-    import torch
-
     step = rows_a_chunk(matrix.shape[1], dtype)
     for start in range(0, len(matrix), step):
         part = matrix[start : start + step]
         if dtype == "int8":
             yield _pack_int8(part)
         else:
-            data = part.contiguous().view(torch.uint8).numpy().data.cast("B")
+            data = array_bytes(part).data.cast("B")
             yield Packed(len(part), dtype, RAW, data, checksum(data))
 
 
@@ -100,7 +99,7 @@ def _pack_int8(part: "Tensor") -> Packed:
     kept = part.half()
     if bool((kept.isinf() & part.isfinite()).any()):  # beyond 65504
         kept = part
-    data = kept.contiguous().view(torch.uint8).numpy().data.cast("B")
+    data = array_bytes(kept).data.cast("B")
     error = ((kept.float() - part) / norm).square().nansum()
     return Packed(len(part), str(kept.dtype)[6:], RAW, data, checksum(data), float(error))
 
