@@ -7,11 +7,15 @@ import pytest
 from actlas.api.extracting import BackgroundWriter
 
 
+def put_all(write, windows):
+    with BackgroundWriter(write) as writer:
+        for window in windows:
+            writer.put(window)
+
+
 def test_windows_are_written_in_order_and_all_before_it_ends():
     written = []
-    with BackgroundWriter(written.append) as writer:
-        for number in range(20):
-            writer.put(number)
+    put_all(written.append, range(20))
     assert written == list(range(20))
     assert "actlas-writer" not in [thread.name for thread in threading.enumerate()]
 
@@ -25,8 +29,7 @@ def test_its_error_reaches_the_caller_and_nothing_is_written_after_it(at):
             raise OSError("no more ink")
         written.append(number)
 
-    with pytest.raises(OSError, match="no more ink"), BackgroundWriter(write) as writer:
-        for number in range(10):
-            writer.put(number)
+    with pytest.raises(OSError, match="no more ink"):
+        put_all(write, range(10))
     assert written == list(range(at))
     assert "actlas-writer" not in [thread.name for thread in threading.enumerate()]
