@@ -25,6 +25,7 @@ from actlas.core import (
     Rows,
     read_dataset,
 )
+from actlas.core.extraction import packed_batches
 
 from .tiny import TEXTS, joined_rows
 
@@ -585,3 +586,41 @@ def test_taking_rows_keeps_their_labels_and_groups_and_drops_unused_names(values
     assert taken.name == "kind"
     mask = np.isin(np.arange(n), index)
     assert labels.take(mask).values() == [v for v, kept in zip(values, mask, strict=True) if kept]
+
+
+@pytest.mark.parametrize(
+    ("lengths", "budget", "dear", "sizes"),
+    [
+        ([], 10, 0, []),
+        ([5], 3, 0, [1]),  # longer than the budget, by itself
+        ([4, 4, 4, 4, 4], 8, 0, [2, 2, 1]),
+        ([4, 3, 3], 12, 2, [3]),  # padding of 2 is no dearer than another pass
+        ([4, 3, 3], 12, 1, [1, 2]),
+        ([4, 3, 3], 11, 9, [1, 2]),  # over the budget together
+    ],
+)
+def test_batches_of_like_length_are_cut_where_it_costs_least(lengths, budget, dear, sizes):
+    assert packed_batches(lengths, budget, dear) == sizes
+
+
+@given(
+    st.lists(st.integers(1, 9), max_size=12).map(lambda given: sorted(set(given), reverse=True)),
+    st.integers(1, 30),
+    st.integers(0, 10),
+)
+def test_no_cut_of_unequal_lengths_costs_less(lengths, budget, dear):
+    def cost(sizes):
+        total, start = 0, 0
+        for size in sizes:
+            padded = lengths[start] * size
+            if padded > budget and size > 1:
+                return float("inf")
+            total, start = total + padded + dear, start + size
+        return total
+
+    def every(n):
+        return [[]] if n == 0 else [[k, *rest] for k in range(1, n + 1) for rest in every(n - k)]
+
+    found = packed_batches(lengths, budget, dear)
+    assert sum(found) == len(lengths)
+    assert cost(found) == min(map(cost, every(len(lengths))))

@@ -197,7 +197,7 @@ def test_a_padded_sample_is_a_witness_and_the_other_has_another_length(tiny):
 
 def test_where_only_long_samples_are_padded_one_of_them_is_a_witness(tiny):
     longer = "a text that is longer than all the others"
-    data = Dataset.of([*SAME.texts, *[longer] * 15, f"{longer} in here"])
+    data = Dataset.of([*SAME.texts, *[longer] * 5, f"{longer} in here"])
     model = lively(tiny("bert"))
     _, window = first_window(model, data=data)
     short, long = (len(p.encoded) for p in window.witnesses)
@@ -425,7 +425,6 @@ def test_a_proof_takes_three_short_forward_passes(tiny, monkeypatch):
 def test_the_shipped_model_holds_with_room(demo_model):
     proofs = check_sites(demo_model, read_dataset("actlas:concepts", limit=32))
     assert max(p.difference / p.tolerance for p in proofs) < 0.5
-    assert any(p.difference > 0 for p in proofs)
 
 
 def invoke(*arguments):
