@@ -230,7 +230,7 @@ def wrongly_aimed(monkeypatch, change):
     aim = buffers.Buffers.aim
 
     def wrong(self, source, lengths, target):
-        aim(self, *change(source, lengths, target))
+        return aim(self, *change(source, lengths, target))
 
     monkeypatch.setattr(buffers.Buffers, "aim", wrong)
 

@@ -1,7 +1,9 @@
 """One window's matrices, filled batch by batch where the model runs."""
 
 import mmap
-from collections.abc import Sequence
+import threading
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -13,18 +15,28 @@ if TYPE_CHECKING:
     import torch
 
 
+@dataclass(frozen=True)
+class _Aim:
+    """Where the rows of a batch are, and where they go; lengths: None where all are one token."""
+
+    source: "torch.Tensor"
+    target: "torch.Tensor"
+    lengths: "torch.Tensor | None"
+    in_order: bool
+
+
 class Buffers:
     """Matrices in the storage dtype (int8: float32, made small when written), in row order.
 
     They lie on the device of the site's tensors, so that nothing waits for a copy until the
-    window is full.
+    window is full. Batches may come from several threads.
     """
 
     def __init__(self, sites: Sequence[Site], rows: int, dtype: str, pool: "Pool | None" = None):
         import torch
 
         self._pool = pool or Pool()
-
+        self._making = threading.Lock()
         self._widths = {site.name: site.width for site in sites}
         self._rows = rows
         self._kind = torch.float32 if dtype == "int8" else getattr(torch, dtype)
@@ -34,51 +46,59 @@ class Buffers:
 
     def aim(
         self, source: NDArray[np.int64], lengths: NDArray[np.int64], target: NDArray[np.int64]
-    ) -> None:
-        """Say where the next batch's rows are: `lengths` tokens each of `source`, into `target`."""
+    ) -> "Callable[[str, torch.Tensor], None]":
+        """Say where a batch's rows are: `lengths` tokens each of `source`, into `target`.
+
+        Returns what takes each site's tensor (batch, length, width), pools it and keeps its rows.
+        """
         import torch
 
-        self._source, self._target = torch.from_numpy(source), torch.from_numpy(target)
-        self._lengths = None if (lengths == 1).all() else torch.from_numpy(lengths)
         last = len(source) - 1
-        self._in_order = bool(last < 0 or (source[last] == last and (np.diff(source) == 1).all()))
+        aim = _Aim(
+            torch.from_numpy(source),
+            torch.from_numpy(target),
+            None if (lengths == 1).all() else torch.from_numpy(lengths),
+            bool(last < 0 or (source[last] == last and (np.diff(source) == 1).all())),
+        )
+        return lambda name, tensor: self._put(aim, name, tensor)
 
-    def put(self, name: str, tensor: "torch.Tensor") -> None:
-        """Pool a site's tensor (batch, length, width) and keep its rows."""
+    def _put(self, aim: "_Aim", name: str, tensor: "torch.Tensor") -> None:
         given = tensor.reshape(-1, tensor.shape[-1])
         device = given.device
-        if self._lengths is not None:
-            rows = _means(given.index_select(0, self._source.to(device)), self._lengths.to(device))
+        if aim.lengths is not None:
+            rows = _means(given.index_select(0, aim.source.to(device)), aim.lengths.to(device))
             kept = rows.to(self._kind)
         else:
             rows = given
             kept = given.to(self._kind)
-            if not (self._in_order and len(self._source) == len(given)):
-                kept = _wide(kept).index_select(0, self._source.to(device)).view(self._kind)
+            if not (aim.in_order and len(aim.source) == len(given)):
+                kept = _wide(kept).index_select(0, aim.source.to(device)).view(self._kind)
         data = self._matrix(name, device)
-        _wide(data).index_copy_(0, self._target.to(device), _wide(kept))
+        _wide(data).index_copy_(0, aim.target.to(device), _wide(kept))
         if not _all_finite(kept):
-            self._count(name, rows if self._lengths is not None else given[self._source.to(device)])
+            pooled = rows if aim.lengths is not None else given[aim.source.to(device)]
+            self._count(name, aim.target, pooled)
 
     def _matrix(self, name: str, device: "torch.device") -> "torch.Tensor":
         import torch
 
-        if name not in self._data:
-            shape = (self._rows, self._widths[name])
-            self._data[name] = (
-                self._pool.take(name, shape, self._kind)
-                if device.type == "cpu"
-                else torch.empty(shape, dtype=self._kind, device=device)
-            )
-        return self._data[name]
+        with self._making:
+            if name not in self._data:
+                shape = (self._rows, self._widths[name])
+                self._data[name] = (
+                    self._pool.take(name, shape, self._kind)
+                    if device.type == "cpu"
+                    else torch.empty(shape, dtype=self._kind, device=device)
+                )
+            return self._data[name]
 
-    def _count(self, name: str, rows: "torch.Tensor") -> None:
+    def _count(self, name: str, target: "torch.Tensor", rows: "torch.Tensor") -> None:
         import torch
 
         bad = ~torch.isfinite(rows.to(self._kind)).all(dim=1).cpu()
         before = torch.isfinite(rows).all(dim=1).cpu()
-        self._nonfinite[name].update(self._target[bad].tolist())
-        self._overflow[name].update(self._target[bad & before].tolist())
+        self._nonfinite[name].update(target[bad].tolist())
+        self._overflow[name].update(target[bad & before].tolist())
 
     def fetch(self) -> "dict[str, torch.Tensor]":
         """Return the matrices on the CPU."""

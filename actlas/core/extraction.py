@@ -14,7 +14,9 @@ from .datasets import Dataset, Span
 from .devices import free_memory, out_of_memory
 from .errors import InputError, ModelError
 from .feeds import Batch, Encoded
-from .models import LoadedModel
+from .heap import Heap
+from .models import LoadedModel, Sink
+from .passes import Passes, passes_at_once
 from .rows import Rows
 from .sites import Site
 from .tokens import POOLINGS, Pooled, pool, rows_of
@@ -22,9 +24,9 @@ from .tokens import POOLINGS, Pooled, pool, rows_of
 if TYPE_CHECKING:
     import torch
 
-Read = Callable[[Batch], None]
+Read = Callable[[Batch, Sink], None]
 STORAGE_DTYPES = {"float32": 4, "float16": 2, "bfloat16": 2, "int8": 1}
-BATCHES_A_WINDOW = 12
+BATCHES_A_WINDOW = 10
 WINDOW_BYTES = 128 << 20
 PASS_TOKENS = 40  # what a forward pass on a CPU costs, however small; measured on 6 and 12 layers
 PASSES_A_BUDGET = 8  # elsewhere: small batches leave an accelerator idle
@@ -38,7 +40,7 @@ class ExtractOptions:
     dtype: storage dtype: float16, float32 or bfloat16.
     max_length: tokens after which a text is cut (None: the model's limit).
     on_long: truncate longer texts, or error.
-    batch_tokens: padded tokens in one forward pass.
+    batch_tokens: padded tokens in all forward passes that run at once.
     """
 
     pooling: str = "token"
@@ -130,8 +132,9 @@ class Extractor:
         reuse: a window is done with when the next is asked for, which takes its memory.
         """
         pool = Pool()
-        for group in self._groups(first_sample, stop_sample):
-            yield self._window(group, advance, pool if reuse else None)
+        with Passes(self.model) as passes:
+            for group in self._groups(first_sample, stop_sample):
+                yield self._window(group, passes, advance, pool if reuse else None)
 
     def batches(self) -> Iterator[Batch]:
         """Yield what every forward pass is given, in order."""
@@ -156,10 +159,10 @@ class Extractor:
         ordered = sorted(encoded, key=lambda one: one.weight)[len(encoded) // 2 :]
         batch = [one for one in ordered if one.group == ordered[0].group][:16]  # the median length
         collate = self.model.feed.collate
-        with self.model.reading(self.sites, lambda name, tensor: None) as read:
-            read(collate(batch[:1]))  # the first pass warms up
+        with self.model.reading(self.sites) as read:
+            read(collate(batch[:1]), _drop)  # the first pass warms up
             start = time.perf_counter()
-            read(collate(batch))
+            read(collate(batch), _drop)
             return (time.perf_counter() - start) / sum(one.weight for one in batch)
 
     def _encode(self, samples: Sequence[int]) -> list[Encoded]:
@@ -205,6 +208,7 @@ class Extractor:
     def _window(
         self,
         group: list[Encoded],
+        passes: Passes,
         advance: Callable[[int, int], None],
         pool: Pool | None = None,
     ) -> Window:
@@ -214,11 +218,15 @@ class Extractor:
         buffers = Buffers(self.sites, len(rows), self.options.dtype, pool)
         batches = list(self._batches(pooled))
         witnesses, padded = _witnesses([[pooled[i] for i in batch] for batch in batches])
-        with self.model.reading(self.sites, buffers.put) as read:
-            for batch in batches:
+        with self.model.reading(self.sites) as read:
+
+            def run(batch: list[int]) -> None:
                 chosen = [(pooled[i], np.arange(offsets[i], offsets[i + 1])) for i in batch]
                 self._read(read, buffers, chosen)
-                advance(len(batch), sum(len(p) for p, _ in chosen))
+
+            for batch in passes.map(run, batches):
+                passes.heap.trim()
+                advance(len(batch), sum(len(pooled[i]) for i in batch))
         return Window(
             group[0].sample,
             group[-1].sample + 1,
@@ -250,9 +258,9 @@ class Extractor:
         longest = given.shape[1]
         source = [b * longest + p.positions for b, (p, _) in enumerate(chosen)]
         lengths = [p.lengths for p, _ in chosen]
-        buffers.aim(*map(np.concatenate, (source, lengths, [target for _, target in chosen])))
+        aimed = (source, lengths, [target for _, target in chosen])
         try:
-            read(given)
+            read(given, buffers.aim(*map(np.concatenate, aimed)))
             return
         except RuntimeError as error:
             if not out_of_memory(error):
@@ -273,7 +281,7 @@ class Extractor:
         order = sorted(
             range(len(pooled)), key=lambda i: (pooled[i].encoded.group or 0, -_weight(pooled[i]))
         )
-        budget = self.options.batch_tokens
+        budget = max(1, self.options.batch_tokens // passes_at_once(self.model))
         dear = PASS_TOKENS if self.model.device == "cpu" else budget // PASSES_A_BUDGET
         for _, members in groupby(order, key=lambda i: pooled[i].encoded.group):
             group = list(members)
@@ -281,6 +289,10 @@ class Extractor:
             for size in packed_batches([_weight(pooled[i]) for i in group], budget, dear):
                 yield group[start : start + size]
                 start += size
+
+
+def _drop(name: str, tensor: "torch.Tensor") -> None:
+    """Take a site's tensor where nobody wants it."""
 
 
 def packed_batches(lengths: Sequence[int], budget: int, dear: int) -> list[int]:

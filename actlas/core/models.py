@@ -1,5 +1,6 @@
 """A loaded network, and its forward pass read at sites."""
 
+import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     import torch
     from torch import nn
 
+Sink = Callable[[str, "torch.Tensor"], None]
 ONE_ROW = ("mean", "first", "last")  # the poolings that make one row of a sample
 
 
@@ -263,47 +265,56 @@ class LoadedModel:
         def keep(name: str, tensor: "torch.Tensor") -> None:
             captured[name] = tensor.clone()  # a later module may write into it
 
-        with self.reading(sites, keep) as read:
-            read(batch)
+        with self.reading(sites) as read:
+            read(batch, keep)
         return captured
 
     @contextmanager
-    def reading(
-        self, sites: Sequence[Site], sink: "Callable[[str, torch.Tensor], None]"
-    ) -> Iterator[Callable[[Batch], None]]:
+    def reading(self, sites: Sequence[Site]) -> "Iterator[Callable[[Batch, Sink], None]]":
         """Install hooks once for many forward passes of the function it gives (see `capture`).
 
-        sink: handed each site's tensor (batch, positions, width) the moment it is there; it must
-            copy what it keeps, as a later module may write into it.
+        It takes a batch, and a sink that is handed each site's name and tensor (batch, positions,
+        width) the moment it is there; it must copy what it keeps, as a later module may write
+        into it. Passes in several threads at once do not meet.
         """
-        counts: dict[str, int] = {}
-        shape = (0, 0)
-        done = 0
+        here = threading.local()
 
         def meet(site: Site, tensor: "torch.Tensor | None") -> None:
-            nonlocal done
-            count = counts.get(site.name, 0)
-            counts[site.name] = count + 1
-            if count != site.call or tensor is None:
-                return
-            sink(site.name, site.read(tensor, shape))
-            done += 1
-            if done == len(sites):
-                raise _AllCaptured
+            here.reader.meet(site, tensor)
 
-        def run(batch: Batch) -> None:
-            nonlocal done, shape
-            counts.clear()
-            done, shape = 0, batch.shape
+        def run(batch: Batch, sink: Sink) -> None:
+            here.reader = _Reader(sites, batch.shape, sink)
             try:
                 self._forward(batch)
             except _AllCaptured:
                 return
-            missed = [s.name for s in sites if counts.get(s.name, 0) <= s.call]
-            raise SiteError(f"the forward pass did not reach {listing(missed)}")
+            here.reader.refuse_missed()
 
         with hooked([_attach(self.module, site, meet) for site in sites]):
             yield run
+
+
+class _Reader:
+    """Reads the sites of one forward pass."""
+
+    def __init__(self, sites: Sequence[Site], shape: tuple[int, int], sink: Sink):
+        self._sites, self._shape, self._sink = sites, shape, sink
+        self._counts: dict[str, int] = {}
+        self._done = 0
+
+    def meet(self, site: Site, tensor: "torch.Tensor | None") -> None:
+        count = self._counts.get(site.name, 0)
+        self._counts[site.name] = count + 1
+        if count != site.call or tensor is None:
+            return
+        self._sink(site.name, site.read(tensor, self._shape))
+        self._done += 1
+        if self._done == len(self._sites):
+            raise _AllCaptured
+
+    def refuse_missed(self) -> None:
+        missed = [s.name for s in self._sites if self._counts.get(s.name, 0) <= s.call]
+        raise SiteError(f"the forward pass did not reach {listing(missed)}")
 
 
 def refuse_meta(spec: str, module: "nn.Module") -> None:
