@@ -51,7 +51,7 @@ class Other(Backend):
     def lock(self, connection: Connection, name: str) -> None:
         self.inner.lock(connection, name)
 
-    def write_options(self) -> dict[str, Any]:
+    def write_options(self, *, large=False) -> dict[str, Any]:
         return self.inner.write_options()
 
 

@@ -14,7 +14,6 @@ from .datasets import Dataset, Span
 from .devices import free_memory, out_of_memory
 from .errors import InputError, ModelError
 from .feeds import Batch, Encoded
-from .heap import Heap
 from .models import LoadedModel, Sink
 from .passes import Passes, passes_at_once
 from .rows import Rows

@@ -6,7 +6,7 @@ import sys
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager, suppress
 from importlib.metadata import entry_points
 from itertools import groupby
 from operator import itemgetter
@@ -114,9 +114,12 @@ class Backend(ABC):
         """Execution options of a transaction that reads."""
         return {}
 
-    def write_options(self) -> dict[str, Any]:
-        """Execution options of a transaction that writes."""
+    def write_options(self, *, large: bool = False) -> dict[str, Any]:
+        """Execution options of a transaction that writes; large: `tidy` is called after it."""
         return {}
+
+    def tidy(self) -> None:  # noqa: B027  # a server does it by itself
+        """Do what a large write left for later; runs in a thread of its own, and may fail."""
 
 
 @final
@@ -152,7 +155,6 @@ class SQLite(Backend):
             for pragma in (
                 *(CREATION if new else ()),
                 "synchronous=NORMAL",
-                f"wal_autocheckpoint={WAL_PAGES}",
                 f"journal_size_limit={256 << 20}",
                 f"mmap_size={MMAP_BYTES}",
                 "foreign_keys=ON",
@@ -162,8 +164,10 @@ class SQLite(Backend):
 
         @sa.event.listens_for(engine, "begin")
         def begin(connection: Connection) -> None:
-            mode = connection.get_execution_options().get("sqlite_begin", "BEGIN")
-            connection.exec_driver_sql(mode)
+            options = connection.get_execution_options()
+            if (pages := options.get("sqlite_log")) is not None:
+                connection.exec_driver_sql(f"PRAGMA wal_autocheckpoint={pages}")
+            connection.exec_driver_sql(options.get("sqlite_begin", "BEGIN"))
 
         return engine
 
@@ -174,9 +178,14 @@ class SQLite(Backend):
     def lock(self, connection: Connection, name: str) -> None:
         """See `Backend.lock`: there is one writer at a time anyway."""
 
-    def write_options(self) -> dict[str, Any]:
+    def write_options(self, *, large: bool = False) -> dict[str, Any]:
         """Take the write lock at once: a reader that upgrades later could only fail."""
-        return {"sqlite_begin": "BEGIN IMMEDIATE"}
+        return {"sqlite_begin": "BEGIN IMMEDIATE", "sqlite_log": 0 if large else WAL_PAGES}
+
+    def tidy(self) -> None:
+        """Bring the log into the file: half of its time is waiting for the disk."""
+        with suppress(sqlite3.Error), closing(sqlite3.connect(self.path)) as connection:
+            connection.execute("PRAGMA wal_checkpoint(PASSIVE)")
 
     def insert(
         self, connection: Connection, table: str, columns: Sequence[str], rows: Iterable[Any]

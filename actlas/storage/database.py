@@ -32,6 +32,7 @@ class Database:
         self.backend = backend
         self.engine = backend.engine()
         self._local = threading.local()
+        self._tidying: threading.Thread | None = None
 
     @classmethod
     def open(cls, url: str, *, create: bool = True) -> "Database":
@@ -80,7 +81,18 @@ class Database:
 
     def close(self) -> None:
         """Close all connections."""
+        self._wait()
         self.engine.dispose()
+
+    def _tidy(self) -> None:
+        self._wait()
+        self._tidying = threading.Thread(target=self.backend.tidy, name="actlas-tidy")
+        self._tidying.start()
+
+    def _wait(self) -> None:
+        if self._tidying:
+            self._tidying.join()
+            self._tidying = None
 
     @contextmanager
     def read(self) -> Iterator[Session]:
@@ -103,17 +115,21 @@ class Database:
                 self._local.connection = None
 
     @contextmanager
-    def write(self, lock: str | None = None) -> Iterator[Session]:
+    def write(self, lock: str | None = None, *, large: bool = False) -> Iterator[Session]:
         """A session that is committed at the end, or rolled back whole on any error.
 
         lock: what is written, where two that write it at once must take turns.
+        large: tens of MB, after which the caller has other things to do for a while.
         """
-        with translated(self.backend), self._begun(self.backend.write_options()) as session:
+        options = self.backend.write_options(large=large)
+        with translated(self.backend), self._begun(options) as session:
             self.backend.guard(session.connection())
             if lock is not None:
                 self.backend.lock(session.connection(), lock)
             yield session
             session.commit()
+        if large:
+            self._tidy()
 
     @contextmanager
     def _begun(self, options: dict[str, Any]) -> Iterator[Session]:

@@ -131,7 +131,7 @@ def write_window(
     A window that is there already is passed over, so that a write whose outcome was not
     heard of can be tried again.
     """
-    with database.write() as session:
+    with database.write(large=True) as session:
         shard = owned(session, place.extraction.id, place.shard, place.owner)
         behind = _behind(session, place, window)
         connection = session.connection()
