@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 Read = Callable[[Batch, Sink], None]
 STORAGE_DTYPES = {"float32": 4, "float16": 2, "bfloat16": 2, "int8": 1}
 BATCHES_A_WINDOW = 10
-WINDOW_BYTES = 128 << 20
+WINDOW_BYTES = 120 << 20
 PASS_TOKENS = 40  # what a forward pass on a CPU costs, however small; measured on 6 and 12 layers
 PASSES_A_BUDGET = 8  # elsewhere: small batches leave an accelerator idle
 
@@ -96,7 +96,7 @@ class Estimate:
 class Extractor:
     """Runs one model over one data set, window by window.
 
-    A window is the samples of about a dozen batches: within it samples are sorted by length,
+    A window is the samples of about ten batches: within it samples are sorted by length,
     so that little is padded; its rows leave in the data set's order. Windows depend only on
     the texts, the options and the width of what is asked for, so a run that is taken up again
     after the last complete window gives the same numbers as one that was not interrupted.

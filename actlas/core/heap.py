@@ -6,7 +6,7 @@ import platform
 from pathlib import Path
 from typing import final
 
-SLACK_BYTES = 40 << 20
+SLACK_BYTES = 32 << 20
 STATM = Path("/proc/self/statm")
 
 
