@@ -1,0 +1,289 @@
+"""The analysis `ica`: independent axes of one site."""
+
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from actlas import Activations, InputError, Result, analysis
+
+from . import figures
+from .extremes import Extremes
+from .fit import STABLE, Fit, Settings, fit, remarks
+from .measures import Measures, Meter
+from .rowsets import Pinned
+from .tables import Axis, Iteration, Measured, Summary, TopRow
+from .whitening import READ_ROWS
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from torch import Tensor
+
+Contrast = Literal["logcosh", "exp", "cube"]
+Solver = Literal["actlas", "sklearn", "picard"]
+Order = Literal["skewness", "kurtosis", "negentropy"]
+
+
+@analysis(
+    version=1,
+    tables={
+        "summary": Summary,
+        "axes": Axis,
+        "top_rows": TopRow,
+        "measures": Measured,
+        "iterations": Iteration,
+    },
+    arrays={
+        "mean": "(width,) mean of the rows",
+        "reading": "(k, width) axes as they are read: s = reading (x − mean)",
+        "writing": "(width, k) axes as they are written: x − mean = writing s",
+        "principal": "(k, width) principal directions, orthonormal, by falling variance",
+        "variances": "(k,) variance along the principal directions",
+    },
+    figures={"nongaussianity": figures.nongaussianity, "top_rows": figures.top_rows},
+    headline="mean_skewness",
+)
+def ica(
+    acts: Activations,
+    *,
+    n_components: Annotated[int | None, "axes, by falling variance; none: all there are"] = None,
+    contrast: Annotated[Contrast, "the function whose mean is made extreme"] = "logcosh",
+    tol: Annotated[float, "stop where no axis turns by more, in 1 − |cos|"] = 1e-6,
+    max_iter: Annotated[int, "most passes over all rows"] = 500,
+    seed: Annotated[int, "seed of the start, the samples and the random baseline"] = 0,
+    restarts: Annotated[int, "fits of half of the rows from other starts, for stability"] = 1,
+    weighting: Annotated[
+        Literal["none", "token"], "token: every token counts once, however often it occurs"
+    ] = "none",
+    outlier_norm: Annotated[
+        float, "leave out rows whose norm is above so many medians; 0: none"
+    ] = 0.0,
+    normalise: Annotated[bool, "divide rows by their length first (not in the paper)"] = False,
+    order: Annotated[Order, "what axes are ordered by, falling"] = "skewness",
+    top: Annotated[int, "rows kept at each end of an axis"] = 10,
+    solver: Annotated[Solver, "whose iteration; sklearn and picard are cross-checks"] = "actlas",
+    memory_gb: Annotated[float, "hold rows in memory up to this size, GB; else read anew"] = 4.0,
+) -> Result:
+    """Independent, interpretable axes of a site by FastICA.
+
+    Rows are centred, whitened by their principal components (population variance; directions
+    that rounding alone explains are left out) and rotated so that every axis is as far from a
+    normal distribution as can be; then axes are turned to positive skewness and ordered
+    (Yamagiwa, Oyama & Shimodaira 2023, section 3). The iteration is symmetric FastICA
+    (Hyvärinen 1999). Passes over samples of the rows come first, so that fewer over all rows
+    remain. An axis that is not found again from another start on half of the rows is not
+    stable: read nothing into it.
+    """
+    if restarts < 0 or top < 1 or memory_gb < 0 or outlier_norm < 0:
+        raise InputError("ica: restarts, memory_gb and outlier_norm ≥ 0 and top ≥ 1 are needed")
+    settings = Settings(contrast, tol, max_iter, seed, solver)
+    clock = time.perf_counter()
+    found = fit(
+        acts, settings, n_components=n_components, restarts=restarts, by_token=weighting == "token",
+        outlier_norm=outlier_norm, normalise=normalise, memory_gb=memory_gb,
+    )  # fmt: skip
+    seconds = time.perf_counter() - clock
+    axes = _Turned.of(found, order)
+    bases = _bases(found, axes, seed)
+    writing = found.white.writing @ axes.rotation.T
+    tables = {
+        "summary": _summary(found, acts, bases, seconds),
+        "axes": _axes(found, axes, writing, tol),
+        "top_rows": _top_rows(found, axes, acts, top),
+        "measures": _measures(bases),
+        "iterations": {
+            "iteration": range(1, len(found.solution.limits) + 1),
+            "limit": list(found.solution.limits),
+        },
+    }
+    arrays = {
+        "mean": found.white.mean,
+        "reading": axes.rotation @ found.white.reading,
+        "writing": writing,
+        "principal": found.white.vectors.T,
+        "variances": found.white.variances,
+    }
+    return Result(tables, arrays, remarks(found, acts, settings))
+
+
+@dataclass(frozen=True)
+class _Turned:
+    """Axes in their final order, of skewness ≥ 0; order: which of the solution's each is."""
+
+    rotation: NDArray[np.float64]
+    order: NDArray[np.int64]
+    measures: Measures
+
+    @classmethod
+    def of(cls, found: Fit, order: str) -> "_Turned":
+        measured = _measured(found, found.solution.rotation)
+        signs = np.where(measured.skewness < 0, -1.0, 1.0)  # never 0: a symmetric axis stays
+        keys = {
+            "skewness": np.abs(measured.skewness),
+            "kurtosis": measured.kurtosis,
+            "negentropy": measured.logcosh,
+        }
+        places = np.argsort(-keys[order], kind="stable")
+        rotation = (found.solution.rotation * signs[:, None])[places]
+        return cls(rotation, places, measured.turned(signs, places))
+
+
+def _measured(found: Fit, rotation: NDArray[np.float64] | None) -> Measures:
+    """Measure the whitened rows, rotated (None: as they are)."""
+    import torch
+
+    meter = Meter(found.held.k)
+    turn: Tensor | None = None
+    for block, weights in found.held.blocks():
+        if rotation is not None and turn is None:
+            turn = torch.from_numpy(rotation).to(block.device, torch.float32).T.contiguous()
+        meter.add(block if turn is None else block @ turn, weights)
+    return meter.measures()
+
+
+def _bases(found: Fit, axes: _Turned, seed: int) -> dict[str, Measures]:
+    """Measures of the axes, and of what they are compared with."""
+    return {
+        "ica": axes.measures,
+        "pca": _measured(found, None).sizes(ordered=False),
+        "raw": _raw(found).sizes(),
+        "random": _random(len(found.used), found.held.k, seed).sizes(),
+    }
+
+
+def _raw(found: Fit) -> Measures:
+    """Measure the dimensions themselves, each standardised; constant ones are left out."""
+    import torch
+
+    mean, second, weight = np.zeros(found.used.width), np.zeros(found.used.width), 0.0
+    for chunk, share in _chunks(found):
+        centred = chunk.double() - torch.from_numpy(found.white.mean).to(chunk.device)
+        mean += (share @ centred).cpu().numpy()
+        second += (share @ centred.square()).cpu().numpy()
+        weight += float(share.sum())
+    mean /= weight
+    spread = np.sqrt((second / weight - mean**2).clip(min=0))
+    live = spread > np.sqrt(found.white.floor)
+    meter = Meter(int(live.sum()))
+    centre, scale = (found.white.mean + mean)[live], spread[live]
+    for chunk, share in _chunks(found):
+        given = chunk[:, torch.from_numpy(np.flatnonzero(live)).to(chunk.device)].double()
+        moved = given - torch.from_numpy(centre).to(chunk.device)
+        meter.add((moved / torch.from_numpy(scale).to(chunk.device)).float(), share.float())
+    return meter.measures()
+
+
+def _chunks(found: Fit) -> "Iterator[tuple[Tensor, Tensor]]":
+    import torch
+
+    start = 0
+    weights = np.ones(len(found.used)) if found.weights is None else found.weights
+    for chunk in found.used.torch_chunks(READ_ROWS):
+        yield chunk, torch.from_numpy(weights[start : start + len(chunk)]).to(chunk.device)
+        start += len(chunk)
+
+
+def _random(rows: int, columns: int, seed: int) -> Measures:
+    """Measure normal random numbers."""
+    import torch
+
+    chance = torch.Generator().manual_seed(seed)
+    meter = Meter(columns)
+    for start in range(0, rows, READ_ROWS):
+        meter.add(torch.randn((min(READ_ROWS, rows - start), columns), generator=chance))
+    return meter.measures()
+
+
+def _summary(found: Fit, acts: Activations, bases: dict[str, Measures], seconds: float) -> Summary:
+    skewness = {name: float(np.abs(basis.skewness).mean()) for name, basis in bases.items()}
+    limit = found.solution.limits[-1]
+    return Summary(
+        mean_skewness=skewness["ica"],
+        mean_skewness_pca=skewness["pca"],
+        mean_skewness_raw=skewness["raw"],
+        mean_skewness_random=skewness["random"],
+        rows=len(found.used),
+        dropped_rows=len(acts) - len(found.used),
+        width=acts.width,
+        rank=found.white.rank,
+        components=found.held.k,
+        iterations=len(found.solution.limits),
+        sample_iterations=found.solution.sample_passes,
+        limit=None if np.isnan(limit) else limit,
+        converged=found.solution.converged,
+        stable=None if found.stability is None else int((found.stability >= STABLE).sum()),
+        pinned=isinstance(found.held, Pinned),
+        seconds=seconds,
+    )
+
+
+def _axes(found: Fit, axes: _Turned, writing: NDArray[np.float64], tol: float) -> dict[str, Any]:
+    k = len(axes.order)
+    stability = None if found.stability is None else found.stability[axes.order]
+    return {
+        "axis": range(k),
+        "skewness": axes.measures.skewness,
+        "kurtosis": axes.measures.kurtosis,
+        "negentropy_logcosh": axes.measures.logcosh,
+        "negentropy_gauss": axes.measures.gauss,
+        "variance_share": (writing**2).sum(axis=0) / found.white.total_variance,
+        "stability": [None] * k if stability is None else stability,
+        "stable": [None] * k if stability is None else stability >= STABLE,
+        "converged": found.solution.turned[axes.order] < tol,
+    }
+
+
+def _top_rows(found: Fit, axes: _Turned, acts: Activations, top: int) -> dict[str, Any]:
+    """The outermost rows by their share in the row's length, with their tokens."""
+    import torch
+
+    extremes = Extremes(found.held.k, top)
+    start = 0
+    turn: Tensor | None = None
+    for block in _in_order(found):
+        if turn is None:
+            turn = torch.from_numpy(axes.rotation).to(block.device, torch.float32).T.contiguous()
+        scores = block @ turn
+        scores /= scores.norm(dim=1, keepdim=True).clamp_min(torch.finfo(torch.float32).tiny)
+        extremes.add(scores, start)
+        start += len(block)
+    tokens = acts.rows.token
+    columns: dict[str, list[Any]] = {name: [] for name in TopRow.__dataclass_fields__}
+    for axis in range(found.held.k):
+        for end in ("high", "low"):
+            values, rows = (column[:, axis] for column in extremes.found(end))
+            given = found.rows[rows].tolist()
+            columns["axis"] += [axis] * len(given)
+            columns["end"] += [end] * len(given)
+            columns["rank"] += range(1, len(given) + 1)
+            columns["row"] += given
+            columns["token"] += [tokens[row] for row in given]
+            columns["score"] += values.tolist()
+    return columns
+
+
+def _in_order(found: Fit) -> "Iterator[Tensor]":
+    """Whitened rows in the order of the activations."""
+    import torch
+
+    if not isinstance(found.held, Pinned):
+        yield from (block for block, _ in found.held.blocks())
+        return
+    assert found.place is not None
+    for start in range(0, len(found.place), READ_ROWS):
+        picked = torch.from_numpy(found.place[start : start + READ_ROWS])
+        yield found.held.rows.index_select(0, picked.to(found.held.rows.device))
+
+
+def _measures(bases: dict[str, Measures]) -> dict[str, Any]:
+    return {
+        "basis": [name for name, basis in bases.items() for _ in basis.skewness],
+        "index": [i for basis in bases.values() for i in range(len(basis.skewness))],
+        "skewness": np.concatenate([np.abs(basis.skewness) for basis in bases.values()]),
+        "kurtosis": np.concatenate([basis.kurtosis for basis in bases.values()]),
+        "negentropy_logcosh": np.concatenate([basis.logcosh for basis in bases.values()]),
+        "negentropy_gauss": np.concatenate([basis.gauss for basis in bases.values()]),
+    }

@@ -1,0 +1,127 @@
+"""Whitened rows in blocks: held in memory, or read from the store at every pass."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from actlas import Activations
+
+from .whitening import READ_ROWS, Whitening
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+BLOCK_NUMBERS = 1 << 20  # of a block: it and what is made of it stay in the cache
+
+
+class RowSet(Protocol):
+    """Whitened rows (float32) with weights (None: equal), however often they are asked for."""
+
+    @property
+    def k(self) -> int:
+        """Directions."""
+
+    def __len__(self) -> int:
+        """Return the number of rows."""
+
+    def blocks(self) -> "Iterator[tuple[Tensor, Tensor | None]]":
+        """Yield rows (n, k) and their weights (n,)."""
+
+
+@dataclass(frozen=True, eq=False)
+class Pinned:
+    """Rows in memory, in an order drawn by chance, so that the first of them are a sample."""
+
+    rows: "Tensor"
+    weights: "Tensor | None"
+
+    @property
+    def k(self) -> int:
+        """Directions."""
+        return int(self.rows.shape[1])
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def blocks(self) -> "Iterator[tuple[Tensor, Tensor | None]]":
+        """See `RowSet`."""
+        step = max(256, BLOCK_NUMBERS // self.k)
+        for start in range(0, len(self), step):
+            part = slice(start, start + step)
+            yield self.rows[part], None if self.weights is None else self.weights[part]
+
+    def first(self, n: int) -> "Pinned":
+        """The first n rows."""
+        return self._part(slice(0, n))
+
+    def half(self, i: int, of: int) -> "Pinned":
+        """Half of the rows: the i-th of several that begin at equal distances."""
+        import torch
+
+        n = len(self)
+        begin, size = i * n // of, max(1, n // 2)
+        if begin + size <= n:
+            return self._part(slice(begin, begin + size))
+        picked = (torch.arange(size) + begin).remainder(n).to(self.rows.device)
+        return self._part(picked)
+
+    def _part(self, rows: "slice | Tensor") -> "Pinned":
+        return Pinned(self.rows[rows], None if self.weights is None else self.weights[rows])
+
+
+@dataclass(frozen=True, eq=False)
+class Streamed:
+    """Rows that are read and whitened anew at every pass: memory does not grow with them."""
+
+    acts: Activations
+    whitening: Whitening
+    weights: NDArray[np.float64] | None
+
+    @property
+    def k(self) -> int:
+        """Directions."""
+        return len(self.whitening.variances)
+
+    def __len__(self) -> int:
+        return len(self.acts)
+
+    def blocks(self) -> "Iterator[tuple[Tensor, Tensor | None]]":
+        """See `RowSet`."""
+        import torch
+
+        start = 0
+        for chunk in self.acts.torch_chunks(READ_ROWS):
+            rows = self.whitening(chunk)
+            weights = None
+            if self.weights is not None:
+                weights = torch.from_numpy(self.weights[start : start + len(rows)])
+                weights = weights.to(rows.device, torch.float32)
+            start += len(rows)
+            yield rows, weights
+
+
+def pinned(
+    acts: Activations, whitening: Whitening, weights: NDArray[np.float64] | None, seed: int
+) -> tuple[Pinned, NDArray[np.int64]]:
+    """Whiten rows into memory; returns them, and at which place each row is."""
+    import torch
+
+    place = np.random.default_rng(seed).permutation(len(acts))
+    where = torch.from_numpy(place)
+    kept: Tensor | None = None
+    start = 0
+    for chunk in acts.torch_chunks(READ_ROWS):
+        rows = whitening(chunk)
+        if kept is None:
+            kept = torch.empty((len(acts), rows.shape[1]), device=rows.device)
+        kept.index_copy_(0, where[start : start + len(rows)].to(rows.device), rows)
+        start += len(rows)
+    assert kept is not None
+    ordered = None
+    if weights is not None:
+        ordered = torch.empty(len(acts), device=kept.device)
+        ordered[where.to(kept.device)] = torch.from_numpy(weights).to(kept.device, torch.float32)
+    return Pinned(kept, ordered), place

@@ -1,0 +1,369 @@
+"""`ica` finds planted axes, says what it could not find, and agrees with others' FastICA."""
+
+import numpy as np
+import pytest
+from scipy import stats
+from scipy.optimize import linear_sum_assignment
+from sklearn.decomposition import FastICA
+
+import actlas
+from actlas import Activations, InputError, Rows
+from actlas.plugins.ica import ica, restore, transform
+from actlas.plugins.ica.fastica import decorrelated, fastica, start, step
+from actlas.plugins.ica.measures import Meter
+from actlas.plugins.ica.rowsets import Pinned
+
+
+def mixed(sources, seed=0, condition=None):
+    """Mix independent columns by a random matrix, and add an offset."""
+    rng = np.random.default_rng(seed)
+    d = sources.shape[1]
+    mixing = rng.standard_normal((d, d))
+    if condition:
+        left, _, right = np.linalg.svd(mixing)
+        mixing = left @ np.diag(np.geomspace(1, 1 / condition, d)) @ right
+    return (sources @ mixing + rng.standard_normal(d)).astype(np.float32)
+
+
+def exponential(n, d, seed=0):
+    return np.random.default_rng(seed).exponential(size=(n, d))
+
+
+def unlike(n, seed=0):
+    """Ten columns of five kinds: three of them symmetric, one less peaked than a normal."""
+    rng = np.random.default_rng(seed)
+    sparse = rng.standard_normal((n, 2)) * (rng.random((n, 2)) < 0.1)
+    return np.hstack([
+        rng.laplace(size=(n, 2)), rng.gamma(0.5, size=(n, 2)), sparse, rng.uniform(size=(n, 2)),
+        rng.standard_t(5, size=(n, 2)),
+    ])  # fmt: skip
+
+
+def axes_of(X, **settings):
+    settings = {"restarts": 0, "tol": 1e-9} | settings
+    found = ica(Activations.of(X), **settings)
+    return found, transform(found.arrays, X)
+
+
+def matched(S, other):
+    """|r| of the best one-to-one assignment of columns."""
+    r = np.abs(np.corrcoef(S.T, other.T)[: S.shape[1], S.shape[1] :])
+    return r[linear_sum_assignment(-r)]
+
+
+def amari(S, sources):
+    """Amari, Cichocki & Yang 1996: 0 where S is the sources up to order and scale."""
+    S, Y = S - S.mean(0), sources - sources.mean(0)
+    P = np.abs(np.linalg.lstsq(S, Y, rcond=None)[0])
+    d = len(P)
+    rows = (P.sum(1) / P.max(1) - 1).sum()
+    return (rows + (P.sum(0) / P.max(0) - 1).sum()) / (2 * d * (d - 1))
+
+
+def row(result, table="summary"):
+    return next(iter(result.tables[table]))
+
+
+@pytest.mark.parametrize(
+    ("sources", "worst", "least"),
+    [
+        (exponential(10_000, 5), 0.03, 0.995),
+        (exponential(20_000, 10), 0.02, 0.995),
+        (exponential(20_000, 50), 0.02, 0.99),
+        (exponential(2_000, 5), 0.08, 0.98),
+        (unlike(20_000), 0.02, 0.995),
+    ],
+    ids=["5", "10", "50", "few rows", "unlike"],
+)
+def test_planted_axes_are_found_and_principal_ones_are_not_they(sources, worst, least):
+    X = mixed(sources)
+    result, S = axes_of(X)
+    assert amari(S, sources) <= worst
+    assert matched(S, sources).min() >= least
+    assert row(result)["converged"]
+    principal = (X - X.mean(0)) @ result.arrays["principal"].T
+    assert amari(principal, sources) >= 0.15
+
+
+def test_axes_are_white_and_their_maps_undo_each_other():
+    X = mixed(exponential(20_000, 10), condition=100)
+    result, S = axes_of(X)
+    np.testing.assert_allclose(S.T @ S / len(S), np.eye(10), atol=1e-8)
+    np.testing.assert_allclose(result.arrays["reading"] @ result.arrays["writing"], np.eye(10),
+                               atol=1e-8)  # fmt: skip
+    back = restore(result.arrays, S)
+    assert np.abs(back - X).max() <= 1e-8 * np.abs(X).max()
+    shares = result.tables["axes"]["variance_share"]
+    assert shares.sum() == pytest.approx(1)
+
+
+def test_any_invertible_affine_map_of_the_rows_gives_the_same_axes():
+    sources = exponential(20_000, 8)
+    _, S = axes_of(mixed(sources), tol=1e-10)
+    _, other = axes_of(mixed(sources, seed=5, condition=1e4), tol=1e-10, seed=3)
+    assert 1 - matched(S, other).min() < 1e-6
+
+
+@pytest.mark.parametrize("contrast", ["logcosh", "exp", "cube"])
+def test_it_is_scikit_learns_fastica(contrast):
+    X = mixed(exponential(10_000, 6))
+    _, S = axes_of(X, contrast=contrast, tol=1e-10)
+    Z = (X - X.mean(0)) @ np.linalg.inv(np.linalg.cholesky(np.cov(X.T, bias=True))).T
+    theirs = FastICA(whiten=False, fun=contrast, tol=1e-10, max_iter=500, random_state=0)
+    assert 1 - matched(S, theirs.fit_transform(Z)).min() < 1e-6
+
+
+@pytest.mark.parametrize("solver", ["sklearn", "picard"])
+def test_other_solvers_are_a_cross_check(solver):
+    if solver == "picard":
+        pytest.importorskip("picard")
+    X = mixed(exponential(5_000, 5))
+    ours, S = axes_of(X, tol=1e-10)
+    theirs, T = axes_of(X, tol=1e-8, solver=solver)
+    assert 1 - matched(S, T).min() < 1e-5
+    np.testing.assert_allclose(
+        ours.tables["axes"]["skewness"], theirs.tables["axes"]["skewness"], rtol=1e-3
+    )
+
+
+def test_a_limit_far_below_float32s_roundoff_is_reached():
+    result, _ = axes_of(mixed(exponential(20_000, 10)).astype(np.float32), tol=1e-11)
+    assert row(result)["converged"]
+    assert row(result)["iterations"] < 50
+
+
+def test_one_seed_one_answer_and_another_start_the_same_axes():
+    X = mixed(exponential(10_000, 6))
+    (one, S), (two, _), (_, T) = axes_of(X), axes_of(X), axes_of(X, seed=9)
+    for name, array in one.arrays.items():
+        np.testing.assert_array_equal(array, two.arrays[name])
+    assert 1 - matched(S, T).min() < 1e-6
+
+
+def test_axes_are_turned_to_positive_skewness_and_ordered():
+    rng = np.random.default_rng(0)
+    symmetric = np.where(rng.random((4_000, 1)) < 0.5, -1.0, 1.0)
+    mirrored = np.vstack([symmetric, -symmetric])  # its skewness is nothing but rounding
+    X = np.hstack([mirrored, -exponential(8_000, 3)])
+    result, S = axes_of(X)
+    skewness = stats.skew(S)
+    assert (skewness >= -1e-6).all()
+    assert (np.diff(result.tables["axes"]["skewness"]) <= 0).all()
+    np.testing.assert_allclose(result.tables["axes"]["skewness"], skewness, atol=1e-4)
+    np.testing.assert_allclose(result.tables["axes"]["kurtosis"], stats.kurtosis(S), rtol=1e-3)
+    np.testing.assert_allclose(S.std(0), 1, atol=1e-6)  # a symmetric axis is not lost
+
+
+def test_order_by_kurtosis():
+    result, _ = axes_of(unlike(5_000), order="kurtosis")
+    assert (np.diff(result.tables["axes"]["kurtosis"]) <= 0).all()
+
+
+@pytest.mark.parametrize(
+    ("draw", "skewness", "kurtosis"),
+    [
+        (lambda r, n: r.standard_normal(n), 0, 0),
+        (lambda r, n: r.exponential(size=n), 2, 6),
+        (lambda r, n: r.laplace(size=n), 0, 3),
+        (lambda r, n: r.uniform(size=n), 0, -1.2),
+    ],
+    ids=["normal", "exponential", "Laplace", "uniform"],
+)
+def test_measures_of_known_distributions(draw, skewness, kurtosis):
+    import torch
+
+    x = draw(np.random.default_rng(0), 1_000_000)
+    meter = Meter(1)
+    for part in np.split((x - x.mean()) / x.std(), 10):
+        meter.add(torch.from_numpy(part[:, None]).float())
+    found = meter.measures()
+    assert found.skewness[0] == pytest.approx(skewness, abs=0.05)
+    assert found.kurtosis[0] == pytest.approx(kurtosis, abs=0.3 if kurtosis == 6 else 0.05)
+    if kurtosis == 0:
+        assert max(found.logcosh[0], found.gauss[0]) < 1e-5
+    else:
+        assert min(found.logcosh[0], found.gauss[0]) > 1e-4
+
+
+def test_directions_that_are_not_there_are_left_out():
+    X = mixed(exponential(4_000, 6))
+    dead = np.hstack([X, np.zeros((4_000, 1)), np.full((4_000, 1), 7.0), X[:, :1]])
+    result, S = axes_of(dead)
+    assert row(result)["rank"] == row(result)["components"] == 6
+    assert any("3 of 9 directions" in said and "rank 6" in said for said in result.warnings)
+    assert matched(S, axes_of(X)[1]).min() > 0.9999
+
+
+@pytest.mark.parametrize("dtype", ["float16", "float32"])
+def test_rounding_of_what_was_stored_is_no_direction(dtype):
+    X = mixed(exponential(4_000, 8))
+    centred = (X - X.mean(axis=1, keepdims=True)).astype(dtype).astype(np.float32)
+    result, _ = axes_of(centred)
+    assert row(result)["rank"] == 7
+
+
+def test_few_outlier_rows_spoil_the_axes_and_can_be_left_out():
+    sources = exponential(10_000, 6)
+    X = mixed(sources)
+    X[:3] += 2_000 * np.random.default_rng(1).standard_normal((3, 6))
+    spoilt, S = axes_of(X)
+    assert matched(S[3:], sources[3:]).min() < 0.9
+    assert any("3 rows are longer than 5 medians" in said for said in spoilt.warnings)
+    mended, S = axes_of(X, outlier_norm=5.0)
+    assert row(mended)["dropped_rows"] == 3
+    assert matched(S[3:], sources[3:]).min() > 0.995
+    assert mended.tables["top_rows"]["row"].min() >= 3
+
+
+def test_what_is_normal_is_called_unstable_even_if_it_converges():
+    rng = np.random.default_rng(0)
+    gauss = ica(Activations.of(rng.standard_normal((5_000, 12))), max_iter=2000, restarts=2)
+    stable = gauss.tables["axes"]["stable"]
+    assert stable.sum() <= 2
+    assert any("not stable" in said for said in gauss.warnings)
+    both = np.hstack([exponential(5_000, 4), rng.standard_normal((5_000, 6))])
+    half = ica(Activations.of(mixed(both)), restarts=2)
+    assert half.tables["axes"]["stable"][:4].all()
+    assert half.tables["axes"]["stable"][4:].sum() <= 2
+    assert row(half)["stable"] == half.tables["axes"]["stable"].sum()
+
+
+def test_what_does_not_converge_is_said_and_kept():
+    result = ica(Activations.of(mixed(unlike(3_000))), max_iter=1, tol=1e-12, restarts=0)
+    assert not row(result)["converged"]
+    assert row(result)["iterations"] == 1
+    assert any(said.startswith("not converged: after 1 passes") for said in result.warnings)
+    assert not result.tables["axes"]["converged"].all()
+
+
+def tokens(names):
+    n = len(names)
+    rows = Rows.of_samples(n)
+    return Rows(rows.sample, rows.position, names, *(
+        getattr(rows, name) for name in ("token_id", "start", "end", "special")
+    ))  # fmt: skip
+
+
+def test_tokens_that_count_once_are_as_if_each_occurred_once():
+    X = mixed(exponential(1_500, 4))
+    times = np.random.default_rng(0).integers(1, 4, len(X))
+    names = [f"t{i}" for i in np.repeat(np.arange(len(X)), times)]
+    repeated = Activations.of(np.repeat(X, times, axis=0), rows=tokens(names))
+    once, S = axes_of(X, tol=1e-11)
+    weighted = ica(repeated, weighting="token", tol=1e-11, restarts=0)
+    np.testing.assert_allclose(weighted.arrays["mean"], X.mean(0, dtype=float), rtol=1e-12)
+    assert 1 - matched(S, transform(weighted.arrays, X)).min() < 1e-10
+    np.testing.assert_allclose(
+        weighted.tables["measures"]["skewness"][:12], once.tables["measures"]["skewness"][:12],
+        rtol=1e-3,
+    )  # fmt: skip
+    plain = ica(repeated, tol=1e-11, restarts=0)
+    assert not np.allclose(plain.arrays["mean"], X.mean(0), rtol=1e-6)
+
+
+def test_rows_that_are_read_anew_give_the_same():
+    X = mixed(exponential(6_000, 5)).astype(np.float32)
+    held, S = axes_of(X, tol=1e-11)
+    read, T = axes_of(X, tol=1e-11, memory_gb=1e-4)
+    assert row(held)["pinned"]
+    assert not row(read)["pinned"]
+    assert 1 - matched(S, T).min() < 1e-9
+    np.testing.assert_array_equal(held.tables["top_rows"]["row"], read.tables["top_rows"]["row"])
+
+
+def test_samples_spare_passes_and_change_nothing():
+    import torch
+
+    Z = torch.from_numpy(exponential(40_000, 8) - 1).float()
+    full = Pinned(Z, None)
+    with_samples = fastica(full, full, tol=1e-10)
+    without = fastica(full, full.first(1), tol=1e-10)
+    assert with_samples.sample_passes > 0 == without.sample_passes
+    assert len(with_samples.limits) < len(without.limits)
+    r = np.abs(with_samples.rotation @ without.rotation.T).max(axis=1)
+    assert 1 - r.min() < 1e-8
+
+
+def test_a_step_is_the_formula():
+    import torch
+
+    rng = np.random.default_rng(0)
+    Z, W = rng.standard_normal((500, 4)) ** 3, start(4, seed=1)
+    u = Z @ W.T
+    wanted = decorrelated(np.tanh(u).T @ Z / 500 - np.diag((1 - np.tanh(u) ** 2).mean(0)) @ W)
+    found, turned = step(Pinned(torch.from_numpy(Z).float(), None), W, "logcosh")
+    np.testing.assert_allclose(found, wanted, atol=1e-5)
+    np.testing.assert_allclose(found @ found.T, np.eye(4), atol=1e-12)
+    np.testing.assert_allclose(turned, np.abs(np.abs((wanted * W).sum(1)) - 1), atol=1e-5)
+
+
+def test_top_rows_are_the_outermost_by_their_share_in_the_rows_length():
+    X = mixed(exponential(3_000, 4))
+    result, S = axes_of(X, top=5)
+    shares = S / np.linalg.norm(S, axis=1, keepdims=True)
+    top = result.tables["top_rows"]
+    for axis in range(4):
+        for end, sign in (("high", -1), ("low", 1)):
+            mine = (top["axis"] == axis) & (top["end"] == end)
+            want = np.argsort(sign * shares[:, axis])[:5]
+            np.testing.assert_array_equal(top["row"][mine], want)
+            np.testing.assert_allclose(top["score"][mine], shares[want, axis], atol=1e-5)
+            np.testing.assert_array_equal(top["rank"][mine], range(1, 6))
+
+
+def test_ica_axes_are_less_gaussian_than_all_they_are_compared_with():
+    found = row(axes_of(mixed(exponential(8_000, 8)))[0])
+    assert found["mean_skewness"] > 1.8
+    assert found["mean_skewness"] > 1.5 * found["mean_skewness_pca"]
+    assert found["mean_skewness"] > 1.5 * found["mean_skewness_raw"]
+    assert found["mean_skewness_random"] < 0.06
+
+
+@pytest.mark.parametrize(
+    ("X", "settings", "said"),
+    [
+        (exponential(6, 8), {"n_components": 6}, "6 components need 7 rows or more; there are 6"),
+        (exponential(50, 4), {"n_components": 9}, "rank 4 of 4; use 4 or fewer"),
+        (exponential(50, 4), {"n_components": 0}, "use 1 to 4"),
+        (np.ones((20, 3)), {}, "all 20 rows of array are the same"),
+        (exponential(50, 4), {"tol": 0.0}, "tol > 0"),
+        (exponential(50, 4), {"seed": -1}, "between 0"),
+        (exponential(50, 4), {"weighting": "token"}, "tokens or words"),
+        (exponential(50, 4), {"solver": "sklearn", "memory_gb": 0.0}, "memory_gb"),
+        (exponential(50, 4), {"top": 0}, "top ≥ 1"),
+    ],
+)
+def test_what_cannot_be_done_is_said_in_a_line(X, settings, said):
+    with pytest.raises(InputError) as raised:
+        ica(Activations.of(X), **settings)
+    assert said in str(raised.value)
+    assert "\n" not in str(raised.value)
+
+
+def test_rows_of_another_width_are_refused():
+    result, S = axes_of(exponential(200, 3))
+    with pytest.raises(InputError, match=r"rows \(n, 3\)"):
+        transform(result.arrays, np.ones((2, 4)))
+    with pytest.raises(InputError, match=r"\(n, 3\)"):
+        restore(result.arrays, S[:, :2])
+
+
+def test_few_rows_are_named():
+    result = ica(Activations.of(exponential(30, 5)), restarts=0)
+    assert any("30 rows for 5 axes" in said for said in result.warnings)
+
+
+def test_a_stored_run_reads_other_rows(tmp_path, demo_model):
+    data = actlas.read_dataset("actlas:concepts", limit=60)
+    with actlas.open(f"sqlite:///{tmp_path}/s.db") as store:
+        store.extract(demo_model, data, sites="layers.0,layers.1")
+        run = store.run("ica", sites="layers.1", n_components=12, restarts=0)[0]
+        acts = store.extraction().activations("layers.1")
+        S = transform(run.result.arrays, acts.numpy())
+        np.testing.assert_allclose(S.std(0), 1, rtol=1e-3)
+        top = next(iter(run.result.tables["top_rows"]))
+        assert top["token"] == acts.rows[top["row"]].token
+        assert run.result.figures["nongaussianity"].to_dict()
+        assert run.result.figures["top_rows"].to_dict()
+        said = store.sql("SELECT COUNT(*) AS n FROM ica_axes")
+        assert said["n"][0] == 12
