@@ -1,6 +1,5 @@
 """The analysis `ica`: independent axes of one site."""
 
-import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -80,17 +79,15 @@ def ica(
     if restarts < 0 or top < 1 or memory_gb < 0 or outlier_norm < 0:
         raise InputError("ica: restarts, memory_gb and outlier_norm ≥ 0 and top ≥ 1 are needed")
     settings = Settings(contrast, tol, max_iter, seed, solver)
-    clock = time.perf_counter()
     found = fit(
         acts, settings, n_components=n_components, restarts=restarts, by_token=weighting == "token",
         outlier_norm=outlier_norm, normalise=normalise, memory_gb=memory_gb,
     )  # fmt: skip
-    seconds = time.perf_counter() - clock
     axes = _Turned.of(found, order)
     bases = _bases(found, axes, seed)
     writing = found.white.writing @ axes.rotation.T
     tables = {
-        "summary": _summary(found, acts, bases, seconds),
+        "summary": _summary(found, acts, bases),
         "axes": _axes(found, axes, writing, tol),
         "top_rows": _top_rows(found, axes, acts, top),
         "measures": _measures(bases),
@@ -197,7 +194,7 @@ def _random(rows: int, columns: int, seed: int) -> Measures:
     return meter.measures()
 
 
-def _summary(found: Fit, acts: Activations, bases: dict[str, Measures], seconds: float) -> Summary:
+def _summary(found: Fit, acts: Activations, bases: dict[str, Measures]) -> Summary:
     skewness = {name: float(np.abs(basis.skewness).mean()) for name, basis in bases.items()}
     limit = found.solution.limits[-1]
     return Summary(
@@ -216,7 +213,6 @@ def _summary(found: Fit, acts: Activations, bases: dict[str, Measures], seconds:
         converged=found.solution.converged,
         stable=None if found.stability is None else int((found.stability >= STABLE).sum()),
         pinned=isinstance(found.held, Pinned),
-        seconds=seconds,
     )
 
 

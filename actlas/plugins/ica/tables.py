@@ -23,7 +23,6 @@ class Summary:
     converged: Annotated[bool, "whether the limit fell below tol within max_iter"]
     stable: Annotated[int | None, "axes that restarts find again (mean |r| ≥ 0.9)"]
     pinned: Annotated[bool, "whether the rows were held in memory"]
-    seconds: Annotated[float, "time of the whitening and the iterations, s"]
 
 
 @dataclass(frozen=True)
