@@ -9,7 +9,7 @@ from sklearn.decomposition import FastICA
 import actlas
 from actlas import Activations, InputError, Rows
 from actlas.plugins.ica import ica, restore, transform
-from actlas.plugins.ica.fastica import decorrelated, fastica, start, step
+from actlas.plugins.ica.fastica import decorrelated, start, step
 from actlas.plugins.ica.measures import Meter
 from actlas.plugins.ica.rowsets import Pinned
 
@@ -271,17 +271,18 @@ def test_rows_that_are_read_anew_give_the_same():
     np.testing.assert_array_equal(held.tables["top_rows"]["row"], read.tables["top_rows"]["row"])
 
 
-def test_samples_spare_passes_and_change_nothing():
+def test_half_of_the_rows_is_made_white_by_itself():
     import torch
 
-    Z = torch.from_numpy(exponential(40_000, 8) - 1).float()
-    full = Pinned(Z, None)
-    with_samples = fastica(full, full, tol=1e-10)
-    without = fastica(full, full.first(1), tol=1e-10)
-    assert with_samples.sample_passes > 0 == without.sample_passes
-    assert len(with_samples.limits) < len(without.limits)
-    r = np.abs(with_samples.rotation @ without.rotation.T).max(axis=1)
-    assert 1 - r.min() < 1e-8
+    Z = torch.from_numpy(exponential(2_000, 6) - 1).float()
+    half = Pinned(Z, None).half(1, 2)
+    np.testing.assert_array_equal(half.rows, Z[1000:])
+    np.testing.assert_array_equal(Pinned(Z, None).half(3, 4).rows, torch.cat([Z[1500:], Z[:500]]))
+    white = half.whitened()
+    rows = white.rows.double().numpy() @ white.root
+    np.testing.assert_allclose(rows.T @ rows / 1000, np.eye(6), atol=1e-5)
+    plain, _ = step(Pinned(torch.from_numpy(rows).float(), None), start(6, 0), "logcosh")
+    np.testing.assert_allclose(step(white, start(6, 0), "logcosh")[0], plain, atol=1e-5)
 
 
 def test_a_step_is_the_formula():
@@ -349,6 +350,8 @@ def test_rows_of_another_width_are_refused():
 
 
 def test_few_rows_are_named():
+    result = ica(Activations.of(exponential(8, 5)))
+    assert row(result)["stable"] is None  # half of them are too few to make axes of
     result = ica(Activations.of(exponential(30, 5)), restarts=0)
     assert any("30 rows for 5 axes" in said for said in result.warnings)
 

@@ -50,9 +50,9 @@ def ica(
     *,
     n_components: Annotated[int | None, "axes, by falling variance; none: all there are"] = None,
     contrast: Annotated[Contrast, "the function whose mean is made extreme"] = "logcosh",
-    tol: Annotated[float, "stop where no axis turns by more, in 1 − |cos|"] = 1e-6,
-    max_iter: Annotated[int, "most passes over all rows"] = 500,
-    seed: Annotated[int, "seed of the start, the samples and the random baseline"] = 0,
+    tol: Annotated[float, "stop where no axis turns by more, in 1 − |cos|"] = 1e-4,
+    max_iter: Annotated[int, "most passes over the rows"] = 500,
+    seed: Annotated[int, "seed of the start, the halves and the random baseline"] = 0,
     restarts: Annotated[int, "fits of half of the rows from other starts, for stability"] = 1,
     weighting: Annotated[
         Literal["none", "token"], "token: every token counts once, however often it occurs"
@@ -72,8 +72,7 @@ def ica(
     that rounding alone explains are left out) and rotated so that every axis is as far from a
     normal distribution as can be; then axes are turned to positive skewness and ordered
     (Yamagiwa, Oyama & Shimodaira 2023, section 3). The iteration is symmetric FastICA
-    (Hyvärinen 1999). Passes over samples of the rows come first, so that fewer over all rows
-    remain. An axis that is not found again from another start on half of the rows is not
+    (Hyvärinen 1999). An axis that is not found again from another start on half of the rows is not
     stable: read nothing into it.
     """
     if restarts < 0 or top < 1 or memory_gb < 0 or outlier_norm < 0:
@@ -208,7 +207,6 @@ def _summary(found: Fit, acts: Activations, bases: dict[str, Measures]) -> Summa
         rank=found.white.rank,
         components=found.held.k,
         iterations=len(found.solution.limits),
-        sample_iterations=found.solution.sample_passes,
         limit=None if np.isnan(limit) else limit,
         converged=found.solution.converged,
         stable=None if found.stability is None else int((found.stability >= STABLE).sum()),

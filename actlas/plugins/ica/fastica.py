@@ -1,23 +1,16 @@
 """Parallel FastICA on whitened rows (Hyvärinen 1999, equations 7 and 8; symmetric)."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
-from .rowsets import Pinned, RowSet
+from .rowsets import RowSet
 
 if TYPE_CHECKING:
     from torch import Tensor
-
-SAMPLE_ROWS = 20  # rows a component of the first sample
-GROWTH = 4  # each sample has so many times the rows of the one before
-SAMPLE_PASSES = 60  # at most, on each sample
-SAMPLE_TOL = 0.05  # times k / rows: a sample's axes are not known more closely than that
-
-Told = Callable[[int, float], None]
 
 
 @dataclass(frozen=True)
@@ -25,15 +18,13 @@ class Solution:
     """Where the iteration stopped.
 
     rotation: (k, k) orthogonal, its rows the axes: s = rotation z.
-    limits: max | |⟨w⁺, w⟩| − 1 | of every pass over all rows; the last decides.
-    sample_passes: passes over samples that came before.
+    limits: max | |⟨w⁺, w⟩| − 1 | of every pass over the rows; the last decides.
     turned: (k,) the last | |⟨w⁺, w⟩| − 1 | of every axis.
     """
 
     rotation: NDArray[np.float64]
     limits: Sequence[float]
     converged: bool
-    sample_passes: int
     turned: NDArray[np.float64]
 
 
@@ -66,13 +57,16 @@ def step(
     total = 0.0
     for block, weights in rows.blocks():
         if current is None:
-            current = torch.from_numpy(W).to(block.device, torch.float32).T.contiguous()
+            turn = W if rows.root is None else W @ rows.root
+            current = torch.from_numpy(turn).to(block.device, torch.float32).T.contiguous()
         g, slope = CONTRASTS[contrast](block @ current, weights)
         if weights is not None:
             g *= weights[:, None]
         total += len(block) if weights is None else float(weights.sum(dtype=torch.float64))
         products += (g.T @ block).double().cpu().numpy()
         slopes += slope.double().cpu().numpy()
+    if rows.root is not None:
+        products = products @ rows.root
     new = decorrelated((products - slopes[:, None] * W) / total)
     return new, np.abs(np.abs((new * W).sum(axis=1)) - 1)
 
@@ -104,34 +98,19 @@ CONTRASTS = {"logcosh": _logcosh, "exp": _exp, "cube": _cube}
 
 def fastica(
     rows: RowSet,
-    sample: Pinned,
     *,
     contrast: str = "logcosh",
-    tol: float = 1e-6,
+    tol: float = 1e-4,
     max_iter: int = 500,
     seed: int = 0,
-    told: Told = lambda passes, limit: None,
 ) -> Solution:
     """Find the rotation of whitened rows that makes its axes the least Gaussian.
 
-    sample: rows in an order drawn by chance, the first of which are gone over until what they
-        can tell is known; the passes over all rows then begin near the end.
     tol: stops where no axis turns by more: max | |⟨w⁺, w⟩| − 1 |.
-    told: after every pass over all rows, their number and the limit.
     """
     W = start(rows.k, seed)
-    passes, n = 0, SAMPLE_ROWS * rows.k
-    while n * 2 <= len(rows) and n <= len(sample):
-        part = sample.first(n)
-        for _ in range(SAMPLE_PASSES):
-            W, turned = step(part, W, contrast)
-            passes += 1
-            if np.quantile(turned, 0.9) < max(tol, SAMPLE_TOL * rows.k / n):
-                break
-        n *= GROWTH
     limits: list[float] = []
     while len(limits) < max_iter and (not limits or limits[-1] >= tol):
         W, turned = step(rows, W, contrast)
         limits.append(float(turned.max()))
-        told(len(limits), limits[-1])
-    return Solution(W, limits, limits[-1] < tol, passes, turned)
+    return Solution(W, limits, limits[-1] < tol, turned)

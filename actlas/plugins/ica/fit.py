@@ -78,7 +78,7 @@ def fit(
     else:
         held, place = Streamed(used, white, weights), None
         sample = _sample(used, white, weights, settings.seed, memory_gb)
-    solution = _solve(held, sample, settings)
+    solution = _solve(held, settings)
     stability = _stability(solution, held, sample, settings, restarts)
     return Fit(used, rows, weights, white, held, place, solution, stability)
 
@@ -133,14 +133,14 @@ def _sample(
     return pinned(acts.take(picked), white, share, seed)[0]
 
 
-def _solve(held: RowSet, sample: Pinned, settings: Settings) -> Solution:
+def _solve(held: RowSet, settings: Settings) -> Solution:
     if settings.solver != "actlas":
         return cross_check(
             settings.solver, held, settings.contrast, settings.tol, settings.max_iter,
             settings.seed,
         )  # fmt: skip
     return fastica(
-        held, sample, contrast=settings.contrast, tol=settings.tol, max_iter=settings.max_iter,
+        held, contrast=settings.contrast, tol=settings.tol, max_iter=settings.max_iter,
         seed=settings.seed,
     )  # fmt: skip
 
@@ -158,8 +158,14 @@ def _stability(
     found = []
     for i in range(restarts):
         part = sample.half(i, restarts) if held is sample else sample
-        other = _solve(part, part, replace(settings, seed=settings.seed + 1 + i))
-        found.append(np.abs(solution.rotation @ other.rotation.T).max(axis=1))
+        if len(part) <= part.k:
+            return None  # too few to make axes of
+        part = part.whitened()
+        other = _solve(part, replace(settings, seed=settings.seed + 1 + i))
+        assert part.root is not None
+        axes = other.rotation @ part.root
+        axes /= np.linalg.norm(axes, axis=1, keepdims=True)
+        found.append(np.abs(solution.rotation @ axes.T).max(axis=1))
     mean: NDArray[np.float64] = np.mean(found, axis=0)
     return mean
 

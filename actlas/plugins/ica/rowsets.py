@@ -18,7 +18,14 @@ BLOCK_NUMBERS = 1 << 20  # of a block: it and what is made of it stay in the cac
 
 
 class RowSet(Protocol):
-    """Whitened rows (float32) with weights (None: equal), however often they are asked for."""
+    """Rows (float32) with weights (None: equal), however often they are asked for.
+
+    root: symmetric (k, k) map that makes them white; None where they are.
+    """
+
+    @property
+    def root(self) -> "NDArray[np.float64] | None":
+        """See above."""
 
     @property
     def k(self) -> int:
@@ -33,10 +40,11 @@ class RowSet(Protocol):
 
 @dataclass(frozen=True, eq=False)
 class Pinned:
-    """Rows in memory, in an order drawn by chance, so that the first of them are a sample."""
+    """Rows in memory, in an order drawn by chance, so that any stretch of them is a sample."""
 
     rows: "Tensor"
     weights: "Tensor | None"
+    root: NDArray[np.float64] | None = None
 
     @property
     def k(self) -> int:
@@ -53,10 +61,6 @@ class Pinned:
             part = slice(start, start + step)
             yield self.rows[part], None if self.weights is None else self.weights[part]
 
-    def first(self, n: int) -> "Pinned":
-        """The first n rows."""
-        return self._part(slice(0, n))
-
     def half(self, i: int, of: int) -> "Pinned":
         """Half of the rows: the i-th of several that begin at equal distances."""
         import torch
@@ -67,6 +71,21 @@ class Pinned:
             return self._part(slice(begin, begin + size))
         picked = (torch.arange(size) + begin).remainder(n).to(self.rows.device)
         return self._part(picked)
+
+    def whitened(self) -> "Pinned":
+        """These rows with the map that makes them white by themselves.
+
+        Some of many white rows are not white, and what they lack outweighs what FastICA looks for.
+        """
+        import torch
+
+        products, total = np.zeros((self.k, self.k)), 0.0
+        for block, weights in self.blocks():
+            weighted = block if weights is None else block * weights[:, None]
+            products += (weighted.T @ block).double().cpu().numpy()
+            total += len(block) if weights is None else float(weights.sum(dtype=torch.float64))
+        values, vectors = np.linalg.eigh(products / total)
+        return Pinned(self.rows, self.weights, (vectors / np.sqrt(values)) @ vectors.T)
 
     def _part(self, rows: "slice | Tensor") -> "Pinned":
         return Pinned(self.rows[rows], None if self.weights is None else self.weights[rows])
@@ -79,6 +98,7 @@ class Streamed:
     acts: Activations
     whitening: Whitening
     weights: NDArray[np.float64] | None
+    root: None = None
 
     @property
     def k(self) -> int:

@@ -21,6 +21,7 @@ def cross_check(
             f"ica: solver={solver} takes rows of equal weight that fit into memory_gb; use actlas"
         )
     Z = held.rows.double().cpu().numpy()
+    Z = Z if held.root is None else Z @ held.root
     given = (Z, contrast, tol, max_iter, start(held.k, seed))
     return _sklearn(*given) if solver == "sklearn" else _picard(*given)
 
@@ -60,4 +61,4 @@ def _picard(
 def _solution(W: NDArray[np.float64], passes: int, converged: bool) -> Solution:
     """They do not say how far each axis turned."""
     unknown = np.full(len(W), 0.0 if converged else np.inf)
-    return Solution(decorrelated(W), [np.nan] * passes, converged, 0, unknown)
+    return Solution(decorrelated(W), [np.nan] * passes, converged, unknown)

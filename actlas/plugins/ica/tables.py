@@ -17,8 +17,7 @@ class Summary:
     width: Annotated[int, "dimensions of a row"]
     rank: Annotated[int, "directions whose variance is above that of rounding"]
     components: Annotated[int, "axes"]
-    iterations: Annotated[int, "passes over all rows"]
-    sample_iterations: Annotated[int, "passes over samples of the rows before them"]
+    iterations: Annotated[int, "passes over the rows"]
     limit: Annotated[float | None, "largest | |⟨w⁺, w⟩| − 1 | of the last pass"]
     converged: Annotated[bool, "whether the limit fell below tol within max_iter"]
     stable: Annotated[int | None, "axes that restarts find again (mean |r| ≥ 0.9)"]
@@ -68,7 +67,7 @@ class Measured:
 
 @dataclass(frozen=True)
 class Iteration:
-    """One pass over all rows."""
+    """One pass over the rows."""
 
     iteration: Annotated[int, "number of the pass, from 1"]
     limit: Annotated[float | None, "largest | |⟨w⁺, w⟩| − 1 |"]
