@@ -20,16 +20,23 @@ SIZES = ((50_000, 300), (100_000, 384))
 MEMORY = (100_000, 768)
 TOL, MAX_ITER = 1e-4, 200  # scikit-learn's own
 PEAK = """
-import resource, sys
+import sys, threading, time
 import numpy as np
 from actlas import Activations
 from benchmarks.ica import solved
+held = [0]
+def look():  # at memory of its own: the rows' file is mapped
+    while True:
+        with open("/proc/self/status") as status:
+            held.append(next(int(line.split()[1]) for line in status if line.startswith("RssAnon")))
+        time.sleep(0.005)
 X = np.load(sys.argv[1], mmap_mode="r")
-acts = Activations.of(X)
 solved(Activations.of(X[:20_000, :64]), 1.0, 2)
-before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-solved(acts, float(sys.argv[2]), 2)
-print((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) * 1024)
+threading.Thread(target=look, daemon=True).start()
+time.sleep(0.1)
+before = max(held)
+solved(Activations.of(X), float(sys.argv[2]), 2)
+print((max(held) - before) * 1024)
 """
 
 

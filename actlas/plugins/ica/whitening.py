@@ -11,7 +11,7 @@ from actlas import Activations, InputError
 if TYPE_CHECKING:
     from torch import Tensor
 
-READ_ROWS = 4096  # the same whatever chunks the host reads in, so that results are
+READ_ROWS = 512  # the same whatever chunks the host reads in, so that results are
 FLOAT32_RATIO = 1e-5  # σ_j / σ_max of a direction that float32 rounding alone can make
 EXACT = {"float16": 2.0**-11, "bfloat16": 2.0**-8}  # unit roundoff of what numbers were kept in
 
