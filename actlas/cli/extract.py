@@ -25,7 +25,8 @@ def model_options(command: Any) -> Any:
         click.option("--compute-dtype", default="float32", show_default=True,
                      type=click.Choice(["float32", "bfloat16", "float16", "auto"]),
                      help="Dtype of the forward pass."),
-        click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda, mps, …"),
+        click.option("--device", default="auto", show_default=True,
+                     help="auto, cpu, cuda, mps, …, or split: over all GPUs."),
     ):  # fmt: skip
         command = option(command)
     return command

@@ -2,6 +2,8 @@
 
 from .errors import ModelError
 
+SPLIT = "split"  # over all devices there are
+
 
 def pick_device(device: str) -> str:
     """Return the torch device that `auto` stands for, or the one named, if it is there."""

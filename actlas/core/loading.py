@@ -3,13 +3,14 @@
 import inspect
 from collections.abc import Iterator
 from contextlib import contextmanager
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_args
 
 import xxhash
 
 from .datasets import Modality
-from .devices import pick_device
+from .devices import SPLIT, pick_device
 from .errors import ModelError
 from .factories import load_factory
 from .feeds import LENGTH_LIMIT, AudioFeed, Feed, ImageFeed, TextFeed
@@ -43,7 +44,8 @@ def load_model(
     spec: `hf:NAME-OR-PATH[@REVISION]` (hf: may be left out), `actlas:demo`, or
         `torch:package.module:factory`. `#image`, `#text` or `#audio` at the end of an hf: spec
         chooses the tower of a network that has several (CLIP).
-    device: auto (cuda, mps or cpu, the first there is), or a torch device.
+    device: auto (cuda, mps or cpu, the first there is), a torch device, or split: the layers go to
+        all GPUs there are, then to memory (by accelerate; networks of Hugging Face only).
     compute_dtype: float32, bfloat16, float16, or auto for the checkpoint's own.
     trust_remote_code: run Python code that comes with the checkpoint. Off: it is refused.
     modality: what the data are (text, image or audio): chooses the tower where the spec does not.
@@ -54,13 +56,16 @@ def load_model(
     scheme, rest = split_spec(spec)
     if scheme not in SCHEMES:
         raise unknown_scheme(spec, SCHEMES)
+    if scheme != "hf" and device == SPLIT:
+        raise ModelError(f"{spec} cannot be split; --device split is for networks of Hugging Face")
     if scheme == "torch":
         return load_factory(spec, rest, pick_device(device), compute_dtype)
     spec, tower = _split_tower(spec)
     folder = resolve_model(spec)
     _check_folder(spec, folder)
-    loaded = _load_transformers(spec, folder, compute_dtype, trust_remote_code)
-    return _fed(spec, folder, loaded, tower, modality, pick_device(device), trust_remote_code)
+    chosen = SPLIT if device == SPLIT else pick_device(device)
+    loaded = _load_transformers(spec, folder, compute_dtype, trust_remote_code, chosen)
+    return _fed(spec, folder, loaded, tower, modality, chosen, trust_remote_code)
 
 
 def split_spec(spec: str) -> tuple[str, str]:
@@ -141,9 +146,15 @@ def _check_folder(spec: str, folder: Path) -> None:
 
 
 def _load_transformers(
-    spec: str, folder: Path, compute_dtype: str, trust_remote_code: bool
+    spec: str, folder: Path, compute_dtype: str, trust_remote_code: bool, device: str
 ) -> "nn.Module":
     from transformers import AutoModel
+
+    more: dict[str, Any] = {}
+    if device == SPLIT:
+        if find_spec("accelerate") is None:
+            raise ModelError("--device split needs accelerate; pip install 'actlas[split]'")
+        more["device_map"] = "auto"
 
     with _one_line(spec), _quiet_transformers():
         module, info = AutoModel.from_pretrained(
@@ -152,6 +163,7 @@ def _load_transformers(
             use_safetensors=True,
             trust_remote_code=trust_remote_code,
             output_loading_info=True,
+            **more,
         )
     _check_missing(spec, module, info)
     loaded: nn.Module = module.eval()
@@ -208,7 +220,7 @@ def _fed(
     trust_remote_code: bool,
 ) -> LoadedModel:
     """Choose the part of a network that reads the data, and give it its feed."""
-    identity = digest_folder(folder)
+    identity, whole = digest_folder(folder), module
     towers = _towers(module)
     if tower and tower not in towers:
         has = listing(list(towers)) if towers else "one network only"
@@ -222,10 +234,28 @@ def _fed(
     kind = _modality(module)
     if kind != "text" and getattr(module.config, "is_encoder_decoder", False):
         module = _encoder(module)  # what speaks or describes is not read
-    module = module.to(device)
+    if device == SPLIT:
+        device = _place(module, whole)
+    else:
+        module = module.to(device)
     with _one_line(spec), _quiet_transformers():
         feed = _feed(kind, module, folder, trust_remote_code)
     return LoadedModel(spec, module, feed, identity, device)
+
+
+def _place(module: Any, whole: Any) -> str:
+    """Mark a part of a split network as split, and say where it takes its input."""
+    if not hasattr(whole, "hf_device_map"):  # one device was enough
+        return str(next(module.parameters()).device)
+    module.hf_device_map = whole.hf_device_map
+    first = next(iter(module.hf_device_map.values()))
+    return (
+        "cpu"
+        if first in ("cpu", "disk")
+        else f"cuda:{first}"
+        if isinstance(first, int)
+        else str(first)
+    )
 
 
 def _towers(module: "nn.Module") -> "dict[str, nn.Module]":
