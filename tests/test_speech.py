@@ -77,8 +77,9 @@ def test_only_a_network_that_reads_a_mask_has_recordings_padded(tiny, talks, kin
     sizes = sorted(batch.shape[0] for batch in batches)
     masked = [batch for batch in batches if "attention_mask" in batch.arguments]
     if kind in MASKED_SPEECH:
-        assert sizes == [4]
-        assert masked[0].arguments["attention_mask"].sum(dim=1).tolist() == sorted(LENGTHS)[::-1]
+        assert sizes == [1, 3]  # to pad three to the longest would be dearer than a pass
+        (padded,) = (batch for batch in masked if batch.shape[0] == 3)
+        assert padded.arguments["attention_mask"].sum(dim=1).tolist() == sorted(LENGTHS)[2::-1]
     else:
         assert sizes == [1, 1, 2]
         assert masked == []

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from ..registry import Analysis, registry
 from .extracting import Work
@@ -12,6 +13,7 @@ from .store import Store, open, store_url
 
 MODEL, DATASET = "actlas:demo", "actlas:concepts"
 LABELS, GROUPS = "category@target", "word@target"
+SETTINGS: dict[str, dict[str, Any]] = {"ica": {"n_components": 16}}  # all take minutes a site
 
 
 @dataclass(frozen=True)
@@ -48,6 +50,7 @@ def run_demo(
 
 
 def _run(store: Store, analysis: Analysis, extraction: StoredExtraction) -> list[StoredRun]:
+    settings = SETTINGS.get(analysis.name, {})
     if "labels" not in analysis.needs:
-        return store.run(analysis, extraction, progress=True)
-    return store.run(analysis, extraction, labels=LABELS, groups=GROUPS, progress=True)
+        return store.run(analysis, extraction, progress=True, **settings)
+    return store.run(analysis, extraction, labels=LABELS, groups=GROUPS, progress=True, **settings)
