@@ -7,10 +7,10 @@ from actlas import ResultTable
 
 BASES = ("ica", "pca", "raw", "random")
 MEASURES = {
-    "skewness": "|skewness|",
-    "kurtosis": "kurtosis",
-    "negentropy_logcosh": "negentropy (log cosh)",
-    "negentropy_gauss": "negentropy (Gauss)",
+    "skewness": ("|skewness|", 0.1),  # and where the scale passes from linear to logarithmic
+    "kurtosis": ("kurtosis", 1.0),
+    "negentropy_logcosh": ("negentropy (log cosh)", 0.01),
+    "negentropy_gauss": ("negentropy (Gauss)", 0.01),
 }
 SHOWN_AXES = 8
 
@@ -23,10 +23,10 @@ def nongaussianity(tables: Mapping[str, ResultTable]) -> Any:
     panels = [
         base.encode(
             alt.X("index:Q", title="axis (pca by variance, others by skewness)"),
-            alt.Y(f"{name}:Q", title=title).scale(type="symlog", constant=0.01),
+            alt.Y(f"{name}:Q", title=title).scale(type="symlog", constant=bend),
             alt.Color("basis:N", sort=list(BASES)),
         ).properties(width=300, height=180)
-        for name, title in MEASURES.items()
+        for name, (title, bend) in MEASURES.items()
     ]
     return alt.vconcat(alt.hconcat(*panels[:2]), alt.hconcat(*panels[2:])).properties(
         title="Non-Gaussianity by axis"
