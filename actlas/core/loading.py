@@ -249,13 +249,9 @@ def _place(module: Any, whole: Any) -> str:
         return str(next(module.parameters()).device)
     module.hf_device_map = whole.hf_device_map
     first = next(iter(module.hf_device_map.values()))
-    return (
-        "cpu"
-        if first in ("cpu", "disk")
-        else f"cuda:{first}"
-        if isinstance(first, int)
-        else str(first)
-    )
+    if isinstance(first, int):
+        return f"cuda:{first}"
+    return "cpu" if first == "disk" else str(first)
 
 
 def _towers(module: "nn.Module") -> "dict[str, nn.Module]":

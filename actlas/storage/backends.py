@@ -183,7 +183,7 @@ class SQLite(Backend):
         return {"sqlite_begin": "BEGIN IMMEDIATE", "sqlite_log": 0 if large else WAL_PAGES}
 
     def tidy(self) -> None:
-        """Bring the log into the file: half of its time is waiting for the disk."""
+        """Bring the log into the file: much of its time is waiting for the disk."""
         with suppress(sqlite3.Error), closing(sqlite3.connect(self.path)) as connection:
             connection.execute("PRAGMA wal_checkpoint(PASSIVE)")
 

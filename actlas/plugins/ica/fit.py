@@ -14,7 +14,7 @@ from .whitening import READ_ROWS, Whitening, whitening
 
 FAR_OUT = 5.0  # times the median norm
 ENOUGH_ROWS = 10  # a component; with fewer, axes fit noise
-SAMPLE_ROWS = 1 << 16  # of rows that are not held in memory, for the first passes
+SAMPLE_ROWS = 1 << 16  # of rows that are not held in memory, by which stability is told
 STABLE = 0.9  # mean |r| with the axes of restarts, from which an axis counts as found again
 
 
