@@ -56,7 +56,7 @@ def load_model(
     scheme, rest = split_spec(spec)
     if scheme not in SCHEMES:
         raise unknown_scheme(spec, SCHEMES)
-    if scheme != "hf" and device == SPLIT:
+    if scheme == "torch" and device == SPLIT:
         raise ModelError(f"{spec} cannot be split; --device split is for networks of Hugging Face")
     if scheme == "torch":
         return load_factory(spec, rest, pick_device(device), compute_dtype)
