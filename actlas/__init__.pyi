@@ -80,6 +80,12 @@ from .core import (
     NonFiniteError as NonFiniteError,
 )
 from .core import (
+    Other as Other,
+)
+from .core import (
+    Others as Others,
+)
+from .core import (
     PluginError as PluginError,
 )
 from .core import (

@@ -14,6 +14,7 @@ from actlas import (
     Labels,
     Layers,
     NonFiniteError,
+    Others,
     Result,
     analysis,
 )
@@ -387,6 +388,48 @@ def test_unequal_rows_of_a_second_site_are_refused():
     assert pair(ACTS, ACTS).tables == {}
     with pytest.raises(InputError, match="acts has 4, other has 2"):
         pair(ACTS, Activations.of(np.ones((2, 3), np.float32)))
+
+
+def test_what_is_built_on_comes_with_every_site():
+    @analysis(version=1, base="every_kind")
+    def built(acts: Activations, others: Others, base: Result) -> Result:
+        """Look at what it is given."""
+        assert [o.base.parameters["n_top"] for o in others] == [5, 6]
+        return Result(warnings=[f"{base.parameters['n_top']}", *(o.name for o in others)])
+
+    bases = [every_kind(ACTS, LABELS, n_top=n) for n in (4, 5, 6)]
+    far = Activations.of(np.ones((9, 2), np.float32), site="far")
+    found = built(ACTS, Others.of(ACTS, far, bases=bases[1:]), bases[0])
+    assert found.warnings == ("4", "array", "far")
+    with pytest.raises(InputError, match=r"builds on every_kind.*Others.of\(…, bases="):
+        built(ACTS, Others.of(ACTS, far), bases[0])
+    with pytest.raises(InputError, match="at least one row"):
+        built(ACTS, Others.of(far.take(slice(0, 0)), bases=bases[:1]), bases[0])
+
+
+def test_others_are_told_apart():
+    assert Others.of(ACTS, ACTS).names == ("0:array", "1:array")
+    for wrong in ({"names": ["a", "a"]}, {"names": ["a"]}, {"bases": [Result()]}):
+        with pytest.raises(InputError, match="one site or more"):
+            Others.of(ACTS, ACTS, **wrong)
+    with pytest.raises(InputError, match="one site or more"):
+        Others.of()
+
+
+def test_a_base_is_declared_and_taken():
+    with pytest.raises(AnalysisError, match="go together"):
+
+        @analysis(version=1)
+        def undeclared(acts: Activations, base: Result) -> Result:
+            """Nothing."""
+            return Result()
+
+    with pytest.raises(AnalysisError, match="go together"):
+
+        @analysis(version=1, base="probe")
+        def untaken(acts: Activations) -> Result:
+            """Nothing."""
+            return Result()
 
 
 def test_no_rows_are_refused():

@@ -351,7 +351,7 @@ class Swallowing(Analysis):
 
     def __call__(self, *inputs, **named):
         """Run whatever comes."""
-        return self._checked(summary(1.0))
+        return self._checked(summary(1.0), {})
 
 
 def swallowing(function):

@@ -8,7 +8,7 @@ from sklearn.decomposition import FastICA
 
 import actlas
 from actlas import Activations, InputError, Rows
-from actlas.plugins.ica import ica, restore, transform
+from actlas.plugins.ica import Axes, ica, restore, transform
 from actlas.plugins.ica.fastica import decorrelated, start, step
 from actlas.plugins.ica.measures import Meter
 from actlas.plugins.ica.rowsets import Pinned
@@ -42,7 +42,7 @@ def unlike(n, seed=0):
 def axes_of(X, **settings):
     settings = {"restarts": 0, "tol": 1e-9} | settings
     found = ica(Activations.of(X), **settings)
-    return found, transform(found.arrays, X)
+    return found, transform(found, X)
 
 
 def matched(S, other):
@@ -91,7 +91,7 @@ def test_axes_are_white_and_their_maps_undo_each_other():
     np.testing.assert_allclose(S.T @ S / len(S), np.eye(10), atol=1e-8)
     np.testing.assert_allclose(result.arrays["reading"] @ result.arrays["writing"], np.eye(10),
                                atol=1e-8)  # fmt: skip
-    back = restore(result.arrays, S)
+    back = restore(result, S)
     assert np.abs(back - X).max() <= 1e-8 * np.abs(X).max()
     shares = result.tables["axes"]["variance_share"]
     assert shares.sum() == pytest.approx(1)
@@ -252,7 +252,7 @@ def test_tokens_that_count_once_are_as_if_each_occurred_once():
     once, S = axes_of(X, tol=1e-11)
     weighted = ica(repeated, weighting="token", tol=1e-11, restarts=0)
     np.testing.assert_allclose(weighted.arrays["mean"], X.mean(0, dtype=float), rtol=1e-12)
-    assert 1 - matched(S, transform(weighted.arrays, X)).min() < 1e-10
+    assert 1 - matched(S, transform(weighted, X)).min() < 1e-10
     np.testing.assert_allclose(
         weighted.tables["measures"]["skewness"][:12], once.tables["measures"]["skewness"][:12],
         rtol=1e-3,
@@ -343,10 +343,31 @@ def test_what_cannot_be_done_is_said_in_a_line(X, settings, said):
 
 def test_rows_of_another_width_are_refused():
     result, S = axes_of(exponential(200, 3))
-    with pytest.raises(InputError, match=r"rows \(n, 3\)"):
-        transform(result.arrays, np.ones((2, 4)))
+    with pytest.raises(InputError, match="rows of width 3, not 4"):
+        transform(result, np.ones((2, 4)))
     with pytest.raises(InputError, match=r"\(n, 3\)"):
-        restore(result.arrays, S[:, :2])
+        restore(result, S[:, :2])
+
+
+def test_rows_that_were_divided_by_their_length_are_so_when_read_again():
+    X = mixed(exponential(2_000, 5))
+    result, S = axes_of(X, normalise=True)
+    assert np.abs(S.std(axis=0) - 1).max() < 1e-6
+    assert np.abs(transform(result, 7 * X) - S).max() < 1e-6
+    assert np.abs(Axes.of(result).matrix(Activations.of(7 * X)).numpy() - S).max() < 1e-4
+
+
+def test_principal_and_random_axes_are_white_as_well():
+    X = mixed(exponential(5_000, 6))
+    result, S = axes_of(X)
+    for basis in ("ica", "pca", "random"):
+        T = Axes.of(result, basis).matrix(Activations.of(X)).double().numpy()
+        assert np.abs(T.T @ T / len(T) - np.eye(6)).max() < 1e-5
+        assert np.allclose((T**2).sum(axis=1), (S**2).sum(axis=1), rtol=1e-4)
+    pca = Axes.of(result, "pca").matrix(Activations.of(X)).numpy()
+    random = Axes.of(result, "random", 3).matrix(Activations.of(X)).numpy()
+    assert matched(S, pca).min() < 0.9
+    assert matched(pca, random).max() < 0.99
 
 
 def test_few_rows_are_named():
@@ -362,7 +383,7 @@ def test_a_stored_run_reads_other_rows(tmp_path, demo_model):
         store.extract(demo_model, data, sites="layers.0,layers.1")
         run = store.run("ica", sites="layers.1", n_components=12, restarts=0)[0]
         acts = store.extraction().activations("layers.1")
-        S = transform(run.result.arrays, acts.numpy())
+        S = transform(run.result, acts.numpy())
         np.testing.assert_allclose(S.std(0), 1, rtol=1e-3)
         top = next(iter(run.result.tables["top_rows"]))
         assert top["token"] == acts.rows[top["row"]].token

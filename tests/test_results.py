@@ -248,6 +248,70 @@ def test_what_a_run_depends_on(tiny, filled):
     assert not run.reused
 
 
+def test_a_run_builds_on_the_newest_of_its_site_or_those_named(tiny, filled):
+    extraction = filled.extraction()
+
+    @actlas.analysis(version=1, arrays={"mean": "(width,) mean"})
+    def centre(acts: actlas.Activations, *, plus: Annotated[int, "added"] = 0) -> actlas.Result:
+        """Find the mean."""
+        return actlas.Result(arrays={"mean": acts.numpy().mean(axis=0) + plus})
+
+    @actlas.analysis(version=1, base="centre", tables={"seen": row_type(site=str, plus=float)})
+    def apart(
+        acts: actlas.Activations, others: actlas.Others, base: actlas.Result
+    ) -> actlas.Result:
+        """Tell how far each site's base is from its mean."""
+        pairs = [(acts.site, acts, base), *others]
+        gaps = [(b.arrays["mean"] - a.numpy().mean(axis=0)).mean() for _, a, b in pairs]
+        return actlas.Result({"seen": {"site": [p[0] for p in pairs], "plus": gaps}})
+
+    def seen(**options):
+        (run,) = filled.run(apart, extraction, sites="embed", **options)
+        table = run.result.tables["seen"]
+        return run, list(table["site"]), np.round(table["plus"]).tolist()
+
+    elsewhere = filled.extract(tiny("gpt2"), actlas.Dataset.of(TEXTS), ["embed"], pooling="token")
+    other = f"{elsewhere.id}:embed"
+    with pytest.raises(actlas.InputError, match=r"no run of centre at embed.*actlas run centre"):
+        seen(other="layers.1")
+    (first,) = filled.run(centre, extraction, "embed", plus=3)
+    filled.run(centre, extraction, "layers.1", plus=1)
+    filled.run(centre, elsewhere, "embed", plus=2)
+    run, names, pluses = seen(other=["layers.1", other])
+    assert (names, pluses) == (["embed", "layers.1", other], [3, 1, 2])
+    assert seen(other=["layers.1", other])[0].reused
+    filled.run(centre, extraction, "embed", plus=7)
+    assert seen(other="layers.1")[2] == [7, 1]
+    assert seen(other="layers.1", base=first.id)[2] == [3, 1]
+    with pytest.raises(actlas.InputError, match="is of apart; --base takes runs of centre"):
+        seen(other="layers.1", base=run.id)
+    with pytest.raises(actlas.InputError, match="builds on no other analysis"):
+        filled.run(centre, extraction, base=first.id)
+    with pytest.raises(actlas.InputError, match="name one with --other"):
+        seen()
+
+
+def test_rows_with_nan_leave_each_of_others_by_itself(tmp_path):
+    X = np.arange(12, dtype=np.float32).reshape(6, 2)
+    Y = X[:4].copy()
+    Y[1] = np.nan
+
+    @actlas.analysis(version=1, tables={"rows": row_type(acts=int, other=int)})
+    def lengths(acts: actlas.Activations, others: actlas.Others) -> actlas.Result:
+        """Count rows."""
+        (other,) = others
+        return actlas.Result({"rows": {"acts": [len(acts)], "other": [len(other.acts)]}})
+
+    store = actlas.open(str(tmp_path / "s.db"))
+    for name, matrix in (("x", X), ("y", Y)):
+        np.save(tmp_path / f"{name}.npy", matrix)
+        store.import_matrix(tmp_path / f"{name}.npy", name)
+    with pytest.raises(actlas.NonFiniteError):
+        store.run(lengths, 1, "x", other="2:y")
+    (run,) = store.run(lengths, 1, "x", other="2:y", nonfinite="drop")
+    assert list(run.result.tables["rows"]) == [{"acts": 6, "other": 3}]
+
+
 def test_a_failed_run_is_recorded_and_the_next_is_another(filled):
     broken = [True]
 

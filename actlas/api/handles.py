@@ -149,8 +149,8 @@ class StoredRun:
         stored = read_result(self.database, self.record)
         warnings = tuple(self.record.warnings)
         if self.analysis is None:  # without its plugin a result has no figures
-            return Result(stored.tables, stored.arrays, warnings)
+            return Result(stored.tables, stored.arrays, warnings, parameters=self.record.parameters)
         declared = [*self.analysis.tables, *stored.tables]
         tables = {name: stored.tables[name] for name in declared if name in stored.tables}
         figures = Figures(self.analysis.figures, tables)
-        return Result(tables, stored.arrays, warnings, figures)
+        return Result(tables, stored.arrays, warnings, figures, self.record.parameters)

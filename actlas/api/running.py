@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ..core import (
     Activations,
@@ -17,7 +18,6 @@ from ..core import (
 from ..registry import Analysis, refuse_nonfinite
 from ..storage import (
     Database,
-    Extraction,
     Model,
     Run,
     done_run,
@@ -26,6 +26,7 @@ from ..storage import (
     save_failure,
     save_run,
 )
+from .beside import Place, find_base, opened_base, opened_others, places
 from .environment import host, seed_everything, versions
 from .handles import StoredExtraction, StoredRun
 from .loading import load_model
@@ -44,7 +45,8 @@ class Request:
     sites: str | Sequence[str] = "residual"
     labels: str | None = None
     groups: str | None = None
-    other: str | None = None
+    other: Sequence[str] = ()
+    base: Sequence[int | str] = ()
     seed: int = 0
     nonfinite: Nonfinite = "error"
     device: str = "auto"
@@ -68,18 +70,40 @@ def run(database: Database, request: Request, *, progress: bool) -> list[StoredR
 def _check(request: Request) -> None:
     who, needs = request.analysis.name, request.analysis.needs
     for name, option in (("labels", request.labels), ("other", request.other)):
-        if name in needs and option is None:
+        needed = name in needs or (name == "other" and "others" in needs)
+        if needed and not option:
             known = ", ".join(request.extraction.label_sets) or "no label set"
             hint = f"; there is {known}" if name == "labels" else ""
             raise InputError(f"{who} needs {name}: name one with --{name} NAME{hint}")
-        if name not in needs and option is not None:
+        if option and not needed:
             raise InputError(f"{who} takes no {name}; leave --{name} out")
+    if "other" in needs and len(request.other) > 1:
+        raise InputError(f"{who} takes one other site; name it with one --other")
+    if request.base and request.analysis.base is None:
+        raise InputError(f"{who} builds on no other analysis; leave --base out")
     if request.groups is not None and "labels" not in needs:
         raise InputError(f"{who} takes no labels, so no groups; leave --groups out")
 
 
+@dataclass(frozen=True)
+class _Beside:
+    """What is read beside the site itself."""
+
+    others: list[Place]
+    base: Run | None
+
+
+def _beside(database: Database, request: Request, layers: Layers) -> _Beside:
+    own, analysis = request.extraction.record, request.analysis
+    base = None
+    if analysis.base is not None:
+        base = find_base(database, analysis.base, own, layers[0].site, request.base)
+    return _Beside(places(database, analysis, own, request.other, request.base), base)
+
+
 def _run_one(database: Database, request: Request, layers: Layers) -> StoredRun:
-    inputs = _identity(database, request, layers)
+    beside = _beside(database, request, layers)
+    inputs = _identity(request, layers, beside)
     key = request.analysis.key(request.settings, inputs)
     done = done_run(database, key)
     if done is not None and not request.force:
@@ -102,14 +126,16 @@ def _run_one(database: Database, request: Request, layers: Layers) -> StoredRun:
         seconds=0.0,
         versions={},
     )
-    record = _compute(database, request, layers, record)
+    record = _compute(database, request, layers, beside, record)
     return StoredRun(database, record, given=request.analysis)
 
 
-def _compute(database: Database, request: Request, layers: Layers, record: Run) -> Run:
+def _compute(
+    database: Database, request: Request, layers: Layers, beside: _Beside, record: Run
+) -> Run:
     clock = time.perf_counter()
     try:
-        bound = _bind(database, request, layers)
+        bound = _bind(database, request, layers, beside)
         seed_everything(request.seed)
         result = request.analysis(**bound, **request.settings)
     except Exception as error:
@@ -127,7 +153,7 @@ def _stamp(record: Run, clock: float) -> None:
     record.versions = versions("torch", "scipy", "scikit-learn")
 
 
-def _identity(database: Database, request: Request, layers: Layers) -> dict[str, Any]:
+def _identity(request: Request, layers: Layers, beside: _Beside) -> dict[str, Any]:
     """What a run's numbers depend on, by content and not by number in this store."""
     inputs: dict[str, Any] = {
         "extraction": request.extraction.record.key,
@@ -139,21 +165,14 @@ def _identity(database: Database, request: Request, layers: Layers) -> dict[str,
         chosen = getattr(request, name)
         if chosen is not None:
             inputs[name] = [chosen, request.extraction.label_set(chosen).digest()]
-    if request.other is not None:
-        extraction, site = _other(database, request)
-        inputs["other"] = [extraction.key, site]
+    if beside.others:
+        inputs["others"] = [place.identity() for place in beside.others]
+    if beside.base is not None:
+        inputs["base"] = beside.base.key
     return inputs
 
 
-def _other(database: Database, request: Request) -> tuple[Extraction, str]:
-    """Read `SITE` (of the same extraction) or `EXTRACTION:SITE`."""
-    number, colon, site = (request.other or "").partition(":")
-    if colon and number.isdigit():
-        return database.find(Extraction, number), site
-    return request.extraction.record, request.other or ""
-
-
-def _bind(database: Database, request: Request, layers: Layers) -> dict[str, Any]:
+def _bind(database: Database, request: Request, layers: Layers, beside: _Beside) -> dict[str, Any]:
     """Make the inputs that the analysis needs, rows with NaN or infinity dealt with."""
     needs = request.analysis.needs
     opened = [replace(acts, device=request.device) for acts in layers]
@@ -161,7 +180,12 @@ def _bind(database: Database, request: Request, layers: Layers) -> dict[str, Any
     if "acts" in needs:
         bound["acts"] = opened[0]
     if "other" in needs:
-        bound["other"] = _open_other(database, request, opened[0])
+        bound["other"] = _aligned(request, opened[0], beside.others[0])
+    if "others" in needs:
+        own = request.extraction.record
+        bound["others"] = opened_others(database, own, beside.others, request.device)
+    if beside.base is not None:
+        bound["base"] = opened_base(database, beside.base)
     if "layers" in needs:
         bound["layers"] = Layers(tuple(opened))
     if "labels" in needs:
@@ -179,14 +203,13 @@ def _labels(request: Request, acts: Activations) -> Labels:
     return labels_for(extraction.label_set(request.labels or ""), acts.rows, groups)
 
 
-def _open_other(database: Database, request: Request, acts: Activations) -> Activations:
-    extraction, site = _other(database, request)
-    other = StoredExtraction(database, extraction).activations(site)
+def _aligned(request: Request, acts: Activations, place: Place) -> Activations:
+    extraction, other = place.extraction, place.acts
     same_data = extraction.dataset_id == request.extraction.record.dataset_id
     if len(other) != len(acts) or (same_data and not other.rows.same_places(acts.rows)):
         raise InputError(
-            f"the rows of {site} in extraction {extraction.id} are not those of {acts.site} in "
-            f"extraction {request.extraction.id}; extract both with the same data and pooling"
+            f"the rows of {other.site} in extraction {extraction.id} are not those of {acts.site} "
+            f"in extraction {request.extraction.id}; extract both with the same data and pooling"
         )
     return replace(other, device=request.device)
 
@@ -194,22 +217,38 @@ def _open_other(database: Database, request: Request, acts: Activations) -> Acti
 def _settle_nonfinite(request: Request, bound: dict[str, Any]) -> None:
     if request.nonfinite == "keep":
         return
-    matrices: list[Activations] = [bound[n] for n in ("acts", "other") if n in bound]
-    matrices += list(bound.get("layers", ()))
-    bad = [acts for acts in matrices if acts.source.nonfinite]
-    if not bad:
-        return
-    if request.nonfinite == "error":
+    aligned: list[Activations] = [bound[n] for n in ("acts", "other") if n in bound]
+    aligned += list(bound.get("layers", ()))
+    others = bound["others"].sites if "others" in bound else ()
+    bad = [acts for acts in (*aligned, *others) if acts.source.nonfinite]
+    if bad and request.nonfinite == "error":
         refuse_nonfinite(request.analysis, bad[0], int((~bad[0].finite_rows()).sum()))
-        return
-    keep = np.logical_and.reduce([acts.finite_rows() for acts in bad])
+    elif bad:
+        _drop_nonfinite(bound, [acts for acts in bad if acts not in others])
+
+
+def _drop_nonfinite(bound: dict[str, Any], bad: list[Activations]) -> None:
+    """Leave rows out, the same of all that are aligned; of others, each its own."""
+    if bad:
+        keep = np.logical_and.reduce([_some_finite(acts) for acts in bad])
+        for name in ("acts", "other", "labels"):
+            if name in bound:
+                bound[name] = bound[name].take(keep)
+        if "layers" in bound:
+            bound["layers"] = Layers(tuple(acts.take(keep) for acts in bound["layers"]))
+    if "others" in bound:
+        kept = tuple(
+            acts.take(_some_finite(acts)) if acts.source.nonfinite else acts
+            for acts in bound["others"].sites
+        )
+        bound["others"] = replace(bound["others"], sites=kept)
+
+
+def _some_finite(acts: Activations) -> NDArray[np.bool_]:
+    keep = acts.finite_rows()
     if not keep.any():
-        raise InputError(f"{bad[0].site}: every row holds NaN or infinity; extract again")
-    for name in ("acts", "other", "labels"):
-        if name in bound:
-            bound[name] = bound[name].take(keep)
-    if "layers" in bound:
-        bound["layers"] = Layers(tuple(acts.take(keep) for acts in bound["layers"]))
+        raise InputError(f"{acts.site}: every row holds NaN or infinity; extract again")
+    return keep
 
 
 def _load(database: Database, request: Request) -> Any:

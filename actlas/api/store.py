@@ -124,7 +124,8 @@ class Store:
         *,
         labels: str | None = None,
         groups: str | None = None,
-        other: str | None = None,
+        other: str | Sequence[str] = (),
+        base: int | str | Sequence[int | str] = (),
         seed: int = 0,
         nonfinite: running.Nonfinite = "error",
         device: str = "auto",
@@ -140,7 +141,8 @@ class Store:
 
         labels: name of the label set that `labels` is.
         groups: label set whose equal values belong together in splits (default: the sample).
-        other: the second site, `SITE` or `EXTRACTION:SITE`.
+        other: the second site, `SITE` or `EXTRACTION:SITE`; several for an analysis of `others`.
+        base: runs to build on (default: at each site the newest of the analysis that is built on).
         nonfinite: refuse rows with NaN or infinity (error), drop them, or keep them.
         parameters: the analysis's own.
 
@@ -157,7 +159,8 @@ class Store:
             sites,
             labels,
             groups,
-            other,
+            [other] if isinstance(other, str) else list(other),
+            [base] if isinstance(base, int | str) else list(base),
             int(parameters.get("seed", seed)),
             nonfinite,
             device,

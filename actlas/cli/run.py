@@ -88,8 +88,19 @@ def _shared(needs: tuple[str, ...]) -> list[click.Option]:
             click.Option(["--groups"], metavar="NAME",
                          help="Label set whose equal values stay together in splits."),
         ]  # fmt: skip
-    if "other" in needs:
-        options.append(click.Option(["--other"], metavar="[ID:]SITE", help="The second site."))
+    if "other" in needs or "others" in needs:
+        several = "others" in needs
+        text = "A further site; again for more." if several else "The second site."
+        options.append(click.Option(["--other"], metavar="[ID:]SITE", multiple=several, help=text))
+    if "base" in needs:
+        options.append(
+            click.Option(
+                ["--base"],
+                metavar="RUN",
+                multiple=True,
+                help="Run to build on (default: the newest at the site).",
+            )
+        )
     return [
         *options,
         click.Option(["--seed"], type=int, default=0, show_default=True, help="Random seed."),
@@ -109,6 +120,8 @@ def run_analysis(
     """Run and print the first table of every run."""
     from .. import api
 
+    if given.get("other", ()) is None:
+        given["other"] = ()
     with api.open(store, create=False) as opened:
         chosen = opened.extraction(extraction)
         runs = opened.run(analysis, chosen, progress=True, **given, **settings)

@@ -28,6 +28,7 @@ from .labels import Labels
 from .loading import SCHEMES, load_model, split_spec, unknown_scheme
 from .media import Media
 from .models import LoadedModel, Weights, array_bytes, describe_sites
+from .others import Other, Others
 from .proof import Proof, check_sites, check_table, prove
 from .readers import read_dataset
 from .results import (
@@ -77,6 +78,8 @@ __all__ = [
     "Media",
     "ModelError",
     "NonFiniteError",
+    "Other",
+    "Others",
     "PluginError",
     "Proof",
     "ProofError",

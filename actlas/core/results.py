@@ -121,12 +121,14 @@ class Result:
         a mapping from column to sequence; after the call always a `ResultTable`.
     arrays: named numpy arrays (axes, directions, maps).
     warnings: one line each on what the reader must know, such as no convergence.
+    parameters: what the analysis was set to; the host fills them in.
     """
 
     tables: Mapping[str, Any] = field(default_factory=dict)
     arrays: Mapping[str, Any] = field(default_factory=dict)
     warnings: Sequence[str] = ()
     figures: Mapping[str, Any] = field(default_factory=dict)
+    parameters: Mapping[str, Any] = field(default_factory=dict)
 
 
 def checked_tables(

@@ -28,6 +28,7 @@ from ..core import (
     Layers,
     LoadedModel,
     NonFiniteError,
+    Others,
     Result,
     TableSpec,
     Weights,
@@ -40,9 +41,11 @@ INPUTS: dict[str, tuple[type, str]] = {
     "acts": (Activations, "rows × width of one site"),
     "layers": (Layers, "all sites of the extraction, in order"),
     "other": (Activations, "a second site with rows aligned to acts"),
+    "others": (Others, "further sites, of this or other extractions"),
     "labels": (Labels, "one label a row, with names"),
     "weights": (Weights, "the model's parameters by name"),
     "model": (LoadedModel, "the network itself"),
+    "base": (Result, "the result for acts of the analysis that this one builds on"),
 }
 PARAMETER_TYPES = (int, float, str, bool)
 # Names that the host's own options and arguments have.
@@ -101,6 +104,7 @@ class Analysis:
     figures: Mapping[str, Callable[..., Any]] = field(repr=False)
     headline: str | None = None
     allow_nonfinite: bool = False
+    base: str | None = None
 
     @property
     def doc(self) -> str:
@@ -131,10 +135,11 @@ class Analysis:
             raise InputError(f"{self.name} is given {twice[0]} twice; give it once")
         bound |= {name: named.pop(name) for name in self.needs if name in named}
         self._check_inputs(bound)
-        result = self.function(**bound, **self.settings(named))
+        settings = self.settings(named)
+        result = self.function(**bound, **settings)
         if not isinstance(result, Result):
             raise AnalysisError(f"analysis {self.name!r} returned no actlas.Result")
-        return self._checked(result)
+        return self._checked(result, settings)
 
     def _check_inputs(self, bound: Mapping[str, Any]) -> None:
         for name in self.needs:
@@ -146,14 +151,19 @@ class Analysis:
                     f"{self.name}: {name} is {type(bound[name]).__name__}, not "
                     f"actlas.{kind.__name__}; wrap it with actlas.{kind.__name__}.of(…)"
                 )
+        if self.base and "others" in bound and not bound["others"].bases:
+            raise InputError(
+                f"{self.name} builds on {self.base}: give its results too, "
+                f"Others.of(…, bases=[{self.base}(…), …])"
+            )
         rows = {n: len(bound[n]) for n in ("acts", "other", "labels") if n in bound}
         if len(set(rows.values())) > 1:
             said = ", ".join(f"{name} has {n}" for name, n in rows.items())
             raise InputError(f"{self.name} needs inputs with the same rows: {said}")
-        if 0 in rows.values():
+        if 0 in rows.values() or 0 in map(len, getattr(bound.get("others"), "sites", ())):
             raise InputError(f"{self.name} needs at least one row")
 
-    def _checked(self, result: Result) -> Result:
+    def _checked(self, result: Result, settings: Mapping[str, Any]) -> Result:
         tables = checked_tables(self.name, self.tables, result.tables)
         if set(result.arrays) != set(self.arrays):
             raise AnalysisError(
@@ -166,7 +176,8 @@ class Analysis:
                 raise AnalysisError(
                     f"analysis {self.name!r}, array {name!r}: {array.dtype} is no number or text"
                 )
-        return Result(tables, arrays, tuple(result.warnings), Figures(self.figures, tables))
+        figures = Figures(self.figures, tables)
+        return Result(tables, arrays, tuple(result.warnings), figures, settings)
 
     def key(self, settings: Mapping[str, Any], inputs: Mapping[str, Any]) -> str:
         """Digest that decides whether a run is already done."""
@@ -191,6 +202,7 @@ def analysis(
     headline: str | None = None,
     name: str | None = None,
     allow_nonfinite: bool = False,
+    base: str | None = None,
 ) -> Callable[[Callable[..., Result]], Analysis]:
     """Turn a function into an analysis.
 
@@ -205,6 +217,8 @@ def analysis(
         it are its band.
     name: how it is called (default: the function's name).
     allow_nonfinite: whether it can take rows with NaN or infinity.
+    base: the analysis whose result for the same site it takes as `base: Result`, and whose
+        results `others` come with.
 
     Raises AnalysisError where the signature or a table is not as described.
     """
@@ -220,6 +234,7 @@ def analysis(
         if type(version) is not int or version < 1:
             raise AnalysisError(f"analysis {called!r}: version is a whole number from 1")
         needs, parameters = _signature(called, function)
+        _check_base(called, needs, base)
         specs = {n: TableSpec.of(n, row) for n, row in (tables or {}).items()}
         return Analysis(
             called,
@@ -232,9 +247,18 @@ def analysis(
             dict(figures or {}),
             _headline(called, specs, headline),
             allow_nonfinite,
+            base,
         )
 
     return decorate
+
+
+def _check_base(who: str, needs: tuple[str, ...], base: str | None) -> None:
+    if ("base" in needs) != (base is not None) or (base is not None and "acts" not in needs):
+        raise AnalysisError(
+            f'analysis {who!r}: `base: Result` beside `acts` and @analysis(base="NAME"), the '
+            f"analysis that makes it, go together"
+        )
 
 
 def _headline(who: str, specs: Mapping[str, TableSpec], headline: str | None) -> str | None:

@@ -18,7 +18,15 @@ from .faults import Fault
 from .growth import smaller_extraction
 from .imports import add_imported_model, known_dataset
 from .inputs import add_dataset, add_model, has_targets, label_sets, read_labels, read_texts
-from .results import StoredResult, done_run, read_result, save_failure, save_run, sql_name
+from .results import (
+    StoredResult,
+    done_run,
+    newest_run,
+    read_result,
+    save_failure,
+    save_run,
+    sql_name,
+)
 from .schema import HEAD
 from .shards import claim, held, missing_parts, owner_name, part_source, shards_of
 from .tables import Activation, Dataset, Extraction, Model, Part, Payload, Run, Shard, now
@@ -76,6 +84,7 @@ __all__ = [
     "looking_up",
     "missing_parts",
     "newest_extraction",
+    "newest_run",
     "now",
     "options_json",
     "outermost",

@@ -33,6 +33,7 @@ class Database:
         self.engine = backend.engine()
         self._local = threading.local()
         self._tidying: threading.Thread | None = None
+        self._tidiers = threading.RLock()
 
     @classmethod
     def open(cls, url: str, *, create: bool = True) -> "Database":
@@ -85,14 +86,16 @@ class Database:
         self.engine.dispose()
 
     def _tidy(self) -> None:
-        self._wait()
-        self._tidying = threading.Thread(target=self.backend.tidy, name="actlas-tidy")
-        self._tidying.start()
+        with self._tidiers:  # several threads may write by one Database
+            self._wait()
+            self._tidying = threading.Thread(target=self.backend.tidy, name="actlas-tidy")
+            self._tidying.start()
 
     def _wait(self) -> None:
-        if self._tidying:
-            self._tidying.join()
-            self._tidying = None
+        with self._tidiers:
+            if self._tidying:
+                self._tidying.join()
+                self._tidying = None
 
     @contextmanager
     def read(self) -> Iterator[Session]:

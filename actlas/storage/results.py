@@ -40,6 +40,16 @@ def done_run(database: Database, key: str) -> Run | None:
         return session.scalar(sa.select(Run).where(Run.key == key, Run.status == "done"))
 
 
+def newest_run(database: Database, analysis: str, extraction_id: int, site: str) -> Run | None:
+    """Return the newest finished run of an analysis at a site, if there is one."""
+    where = (
+        Run.analysis == analysis, Run.extraction_id == extraction_id, Run.site == site,
+        Run.status == "done",
+    )  # fmt: skip
+    with database.read() as session:
+        return session.scalar(sa.select(Run).where(*where).order_by(Run.id.desc()).limit(1))
+
+
 def save_failure(database: Database, run: Run) -> Run:
     """Record a failed run."""
     with database.write() as session:

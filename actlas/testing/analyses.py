@@ -1,7 +1,7 @@
 """What every analysis must keep to, as checks that tests and `actlas plugins check` run."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -14,10 +14,11 @@ from ..core import (
     InputError,
     Labels,
     Layers,
+    Others,
     Result,
     Weights,
 )
-from ..registry import Analysis
+from ..registry import Analysis, registry
 
 ROWS, WIDTH, CLASSES = 240, 12, 4
 TOLERANCE = 1e-6
@@ -104,7 +105,20 @@ def synthetic(analysis: Analysis) -> dict[str, Any]:
         import torch
 
         made["weights"] = Weights({"layer.weight": torch.from_numpy(X[:32].copy())})
+    if "others" in analysis.needs:
+        made["others"] = Others.of(Activations.of(Y, site="layers.1"))
+    if analysis.base is not None:
+        _build(made, registry().get(analysis.base))
     return {name: made[name] for name in analysis.needs if name in made}
+
+
+def _build(made: dict[str, Any], base: Analysis) -> None:
+    """Add the results that are built on."""
+    made["base"] = base(**{n: made[n] for n in base.needs})
+    if "others" in made:
+        sites = made["others"].sites
+        bases = [base(**{n: made[n] for n in base.needs} | {"acts": acts}) for acts in sites]
+        made["others"] = Others.of(*sites, bases=bases)
 
 
 class _Kit:
@@ -188,6 +202,10 @@ def _arrays(value: Any) -> list[Any]:
         return [value.numpy()]
     if isinstance(value, Layers):
         return [acts.numpy() for acts in value]
+    if isinstance(value, Others):
+        return [acts.numpy() for acts in value.sites]
+    if isinstance(value, Result):
+        return list(value.arrays.values())
     return [value.codes, value.groups] if isinstance(value, Labels) else []
 
 
@@ -196,6 +214,8 @@ def _chunked(value: Any, size: int) -> Any:
         return value.chunked(size)
     if isinstance(value, Layers):
         return Layers(tuple(acts.chunked(size) for acts in value))
+    if isinstance(value, Others):
+        return replace(value, sites=tuple(acts.chunked(size) for acts in value.sites))
     return value
 
 

@@ -1,6 +1,6 @@
 """ICA: independent axes of embeddings (Yamagiwa, Oyama & Shimodaira 2023)."""
 
 from .axes import ica
-from .project import restore, transform
+from .project import Axes, restore, transform
 
-__all__ = ["ica", "restore", "transform"]
+__all__ = ["Axes", "ica", "restore", "transform"]

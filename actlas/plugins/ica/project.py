@@ -1,36 +1,111 @@
-"""From rows to axes and back, by the arrays of a stored run."""
+"""From rows to axes and back, by the arrays of a run of `ica`."""
 
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from actlas import InputError
+from actlas import Activations, InputError, Result
+
+from .fastica import start
+from .whitening import READ_ROWS
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+Basis = Literal["ica", "pca", "random"]
 
 
-def transform(arrays: Mapping[str, NDArray[Any]], rows: ArrayLike) -> NDArray[np.float64]:
-    """Return the axes (n, k) of rows (n, width): s = reading (x − mean).
+@dataclass(frozen=True, eq=False)
+class Axes:
+    """The axes of a run of `ica`, or of what they are compared with, as a map of rows.
 
-    arrays: of a run of `ica` (`mean`, `reading`).
+    s = reading (x − mean), where `normalise` of rows x that were divided by their length.
+    mean (width,), reading (k, width).
+    """
+
+    mean: NDArray[np.float64]
+    reading: NDArray[np.float64]
+    normalise: bool = False
+
+    @classmethod
+    def of(cls, result: Result, basis: Basis = "ica", seed: int = 0) -> "Axes":
+        """Take axes from a run: its own, the principal ones, or these turned by chance.
+
+        All three are white on the rows of the run: columns of variance 1, uncorrelated.
+        """
+        arrays = result.arrays
+        reading = arrays["reading"]
+        if basis != "ica":
+            reading = arrays["principal"] / np.sqrt(arrays["variances"])[:, None]
+        if basis == "random":
+            reading = start(len(reading), seed) @ reading
+        return cls(arrays["mean"], reading, bool(result.parameters.get("normalise", False)))
+
+    @property
+    def k(self) -> int:
+        """How many axes."""
+        return len(self.reading)
+
+    def __call__(self, rows: "Tensor") -> "Tensor":
+        """Return the axes (n, k) of rows (n, width) in float32, made in float64."""
+        import torch
+
+        X = rows.double()
+        if self.normalise:
+            X = X / X.norm(dim=1, keepdim=True).clamp_min(torch.finfo(torch.float32).tiny)
+        mean, reading = (torch.from_numpy(a).to(rows.device) for a in (self.mean, self.reading))
+        return ((X - mean) @ reading.T).float()
+
+    def blocks(self, acts: Activations) -> "Iterator[Tensor]":
+        """Yield the axes (n, k) of all rows, block by block; InputError for another width."""
+        self.check(acts.width)
+        for rows in acts.torch_chunks(READ_ROWS):
+            yield self(rows)
+
+    def matrix(self, acts: Activations) -> "Tensor":
+        """Return the axes (rows, k) of all rows in float32; InputError for another width."""
+        import torch
+
+        return torch.cat(list(self.blocks(acts)))
+
+    def check(self, width: int) -> None:
+        """Raise InputError where rows of this width cannot be read."""
+        if width != self.reading.shape[1]:
+            raise InputError(
+                f"the axes read rows of width {self.reading.shape[1]}, not {width}; use rows of "
+                f"the site they were made of, or of one as wide"
+            )
+
+
+def transform(result: Result, rows: ArrayLike) -> NDArray[np.float64]:
+    """Return the axes (n, k) of rows (n, width): s = reading (x − mean), in float64.
+
+    result: of a run of `ica`. Rows are divided by their length first where its rows were.
     Raises InputError where the rows have another width.
     """
+    axes = Axes.of(result)
     X = np.asarray(rows, np.float64)
-    width = arrays["reading"].shape[1]
-    if X.ndim != 2 or X.shape[1] != width:
-        raise InputError(f"the axes read rows (n, {width}), not an array of shape {X.shape}")
-    found: NDArray[np.float64] = (X - arrays["mean"]) @ arrays["reading"].T
+    if X.ndim != 2:
+        raise InputError(f"rows are a matrix (n, width), not of shape {X.shape}")
+    axes.check(X.shape[1])
+    if axes.normalise:
+        X = X / np.linalg.norm(X, axis=1, keepdims=True).clip(min=np.finfo(np.float32).tiny)
+    found: NDArray[np.float64] = (X - axes.mean) @ axes.reading.T
     return found
 
 
-def restore(arrays: Mapping[str, NDArray[Any]], axes: ArrayLike) -> NDArray[np.float64]:
-    """Return rows (n, width) of axes (n, k): x = mean + writing s; InputError as `transform`.
+def restore(result: Result, axes: ArrayLike) -> NDArray[np.float64]:
+    """Return rows (n, width) of axes (n, k): x = mean + writing s.
 
-    What lies outside the span of the kept components is the mean's.
+    What lies outside the span of the kept components is the mean's. Raises InputError where
+    there are not k columns.
     """
     S = np.asarray(axes, np.float64)
-    k = arrays["writing"].shape[1]
+    k = result.arrays["writing"].shape[1]
     if S.ndim != 2 or S.shape[1] != k:
         raise InputError(f"there are {k} axes, so rows of axes are (n, {k}), not {S.shape}")
-    found: NDArray[np.float64] = arrays["mean"] + S @ arrays["writing"].T
+    found: NDArray[np.float64] = result.arrays["mean"] + S @ result.arrays["writing"].T
     return found
