@@ -127,6 +127,9 @@ from .core import (
 from .core import (
     read_dataset as read_dataset,
 )
+from .core import (
+    tell as tell,
+)
 from .registry import (
     Analysis as Analysis,
 )

@@ -1,5 +1,8 @@
 """Runs and results: real tables, computed once, never half there."""
 
+import io
+import sys
+import time
 from dataclasses import dataclass, make_dataclass
 from typing import Annotated
 
@@ -554,3 +557,31 @@ def test_warnings_are_kept(filled):
     (again,) = filled.run(worried, sites="embed")
     assert again.reused
     assert again.result.warnings == ("it did not converge",)
+
+
+class Terminal(io.StringIO):
+    """A standard error that says it is a terminal."""
+
+    def isatty(self):
+        return True
+
+
+def test_what_a_long_analysis_tells_is_shown_beside_the_bar(filled, monkeypatch):
+    @actlas.analysis(version=1)
+    def long(acts: actlas.Activations) -> actlas.Result:
+        """Take a while."""
+        for i in range(3):
+            actlas.tell(f"pass {i} over {acts.site}")
+            time.sleep(0.15)  # longer than the bar takes to draw itself anew
+        return actlas.Result()
+
+    terminal = Terminal()
+    monkeypatch.setattr(sys, "stderr", terminal)
+    monkeypatch.setenv("COLUMNS", "120")
+    filled.run(long, sites=["embed", "layers.1"], progress=True)
+    for told in ("pass 2 over embed", "pass 2 over layers.1", "1/2"):
+        assert told in terminal.getvalue()
+    terminal.truncate(0)
+    filled.run(long, sites=["embed"], force=True)
+    actlas.tell("to nobody")
+    assert not terminal.getvalue()

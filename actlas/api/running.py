@@ -30,7 +30,7 @@ from .beside import Place, find_base, opened_base, opened_others, places
 from .environment import host, seed_everything, versions
 from .handles import StoredExtraction, StoredRun
 from .loading import load_model
-from .progress import bar
+from .progress import telling_bar
 
 Nonfinite = Literal["error", "drop", "keep"]
 
@@ -60,10 +60,10 @@ def run(database: Database, request: Request, *, progress: bool) -> list[StoredR
     per_site = "acts" in request.analysis.needs
     targets = [Layers((acts,)) for acts in opened] if per_site else [opened]
     runs = []
-    with bar(request.analysis.name, len(targets), "runs", shown=progress) as advance:
+    with telling_bar(request.analysis.name, len(targets), shown=progress) as begin:
         for layers in targets:
+            begin(layers[0].site if per_site else f"{len(layers)} sites")
             runs.append(_run_one(database, request, layers))
-            advance(1, 1)
     return runs
 
 

@@ -42,6 +42,7 @@ from .results import (
 )
 from .rows import MISSING, Row, Rows
 from .sites import Site, select_sites
+from .telling import listening, tell
 from .text import canonical_json, count, digest, human_bytes, human_seconds, listing, nearest
 from .tokens import POOLINGS
 from .tops import TOP_K, TopKeeper
@@ -114,6 +115,7 @@ __all__ = [
     "human_bytes",
     "human_seconds",
     "labels_for",
+    "listening",
     "listing",
     "load_model",
     "nearest",
@@ -122,5 +124,6 @@ __all__ = [
     "read_dataset",
     "select_sites",
     "split_spec",
+    "tell",
     "unknown_scheme",
 ]
