@@ -125,7 +125,7 @@ class Lookup:
             for index in indexes
             for start in [(unit * 2 + low) * index.k * size]
         ]
-        datas = list(self.database.backend.blobs(self.connection, parts))
+        datas = list(self.database.backend.blobs(self.connection.connection, parts))
         for (ident, start, stop), data in zip(parts, datas, strict=True):
             if len(data) != stop - start:
                 raise CorruptError(

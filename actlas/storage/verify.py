@@ -252,7 +252,7 @@ def _read(database: Database, payload: int, size: int) -> bytes | str:
     try:
         with database.read() as session:
             parts = [(payload, 0, size + 1)]
-            data = next(iter(database.backend.blobs(session.connection(), parts)))
+            data = next(iter(database.backend.blobs(session.connection().connection, parts)))
     except UnavailableError:
         raise
     except Exception as error:  # whatever the damage makes the driver say

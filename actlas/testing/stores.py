@@ -92,7 +92,8 @@ class StoreTests:
                 (first, 400_000, 400_001), (second, 0, 5), (second + 1000, 0, 5), (first, 3, 4),
             ]  # fmt: skip
             with database.read() as session:
-                found = list(map(bytes, database.backend.blobs(session.connection(), parts)))
+                driver = session.connection().connection
+                found = list(map(bytes, database.backend.blobs(driver, parts)))
             assert found == [data, data[100_000:100_007], data[-10:], b"", b"", b"", data[3:4]]
 
     def test_rolls_back_whole(self, store_url: str) -> None:
@@ -115,7 +116,7 @@ class StoreTests:
                 assert session.get(Payload, ident) is not None
                 at_once([lambda: put_payloads(database, [b"new"])])
                 later = session.get(Payload, ident + 1)
-                blobs = database.backend.blobs(session.connection(), [(ident + 1, 0, 9)])
+                blobs = database.backend.blobs(session.connection().connection, [(ident + 1, 0, 9)])
                 assert later is None
                 assert list(blobs) == [b""]
             assert database.sizes()["payloads"] == 2
@@ -249,7 +250,7 @@ class StoreTests:
             ((width, k, ident),) = database.select(query)[1]
             with database.read() as session:
                 parts = [(ident, 0, width * 2 * k * ENTRY.itemsize)]
-                (data,) = database.backend.blobs(session.connection(), parts)
+                (data,) = database.backend.blobs(session.connection().connection, parts)
             matrix = handmade.numbers("embed", 3, range(60))
             index = np.frombuffer(data, ENTRY).reshape(width, 2, k)
             order = np.argsort(-matrix, axis=0, kind="stable")[:k].T
