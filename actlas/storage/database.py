@@ -88,13 +88,14 @@ class Database:
 
     def _tidy(self) -> None:
         self._wait()
-        self._tidying = threading.Thread(target=self.backend.tidy, name="actlas-tidy")
-        self._tidying.start()
+        tidying = threading.Thread(target=self.backend.tidy, name="actlas-tidy")
+        tidying.start()
+        self._tidying = tidying  # started: another thread may wait for it at once
 
     def _wait(self) -> None:
-        if self._tidying:
-            self._tidying.join()
-            self._tidying = None
+        tidying, self._tidying = self._tidying, None
+        if tidying:
+            tidying.join()
 
     @contextmanager
     def read(self) -> Iterator[Session]:
