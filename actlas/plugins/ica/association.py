@@ -29,7 +29,7 @@ class Tested:
     q: NDArray[np.float64]
 
 
-def tested(
+def associated(
     acts: Activations, axes: Axes, labels: Labels, tried: NDArray[np.int64], bins: int
 ) -> Tested:
     """Test every axis on labelled rows. tried: the codes of the labels to test."""

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from actlas import Activations, InputError, LabelError, Labels, Result, ResultTable, analysis
 
-from .association import Tested, tested
+from .association import Tested, associated
 from .items import fitted_rows, stable_axes
 from .project import Axes, Basis
 
@@ -145,7 +145,7 @@ def ica_labels(
     acts, labels = acts.take(labelled), labels.take(labelled)
     tried, rare = _tried(labels, min_count)
     found = {
-        basis: tested(acts, Axes.of(base, basis, seed), labels, tried, bins) for basis in BASES
+        basis: associated(acts, Axes.of(base, basis, seed), labels, tried, bins) for basis in BASES
     }
     tables = {
         "summary": _summary(found, level, least_auroc, labels, len(used) - len(labelled)),
