@@ -2,5 +2,6 @@
 
 from .axes import ica
 from .project import Axes, restore, transform
+from .stability import ica_stability
 
-__all__ = ["Axes", "ica", "restore", "transform"]
+__all__ = ["Axes", "ica", "ica_stability", "restore", "transform"]
