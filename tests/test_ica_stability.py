@@ -8,6 +8,8 @@ from actlas import Activations, InputError, Rows
 from actlas.plugins.ica import ica, ica_stability, transform
 from actlas.plugins.ica.bootstrap import base_rows, resampled
 from actlas.plugins.ica.icasso import clustered
+from actlas.plugins.ica.rowsets import Pinned
+from actlas.plugins.ica.stability import _Matched, _run
 
 
 def planted(n=3_000, axes=3, normal=4, seed=0):
@@ -129,8 +131,6 @@ def test_axes_that_are_all_alike_make_as_many_clusters_as_asked_for():
 
 def test_an_axis_that_few_runs_find_is_not_stable():
     """Three of eight runs agree on an axis; the clusters of the others are loose."""
-    from actlas.plugins.ica.stability import _Matched
-
     rng = np.random.default_rng(0)
     runs = [np.eye(6)[:3] + 0.01 * rng.standard_normal((3, 6)) for _ in range(8)]
     for run in runs[3:]:
@@ -143,14 +143,33 @@ def test_an_axis_that_few_runs_find_is_not_stable():
     assert not _Matched.of(clustered(directions, 3), directions, far).stable(0.8, 8).any()
 
 
-def test_resampled_rows_are_made_white_by_themselves(found):
+def test_resampled_rows_are_made_white_and_a_runs_axes_are_white_on_them(found):
     acts, base, _ = found
     held = base_rows(acts, base, 0, 4.0).held
-    part = resampled(held, np.random.default_rng(0)).whitened()
-    Z = part.rows.double().numpy() @ part.root
-    weights = part.weights.double().numpy()
+    settings = {"contrast": "logcosh", "tol": 0.01, "max_iter": 20}
+    run = _run(held, 0, "both", 0, settings)
+    part = resampled(held, np.random.default_rng([0, 0]))
+    assert run.rows == len(part)
+    S, weights = part.rows.double().numpy() @ run.directions.T, part.weights.double().numpy()
     assert weights.sum() == len(acts)
-    np.testing.assert_allclose((Z * weights[:, None]).T @ Z / len(acts), np.eye(7), atol=1e-4)
+    np.testing.assert_allclose((S * weights[:, None]).T @ S / len(acts), np.eye(7), atol=1e-4)
+
+
+def test_rows_count_as_often_as_they_are_drawn_times_their_weight():
+    import torch
+
+    held = Pinned(torch.randn(50, 3), torch.arange(1.0, 51.0))
+    times = np.bincount(np.random.default_rng(4).integers(0, 50, 50), minlength=50)
+    part = resampled(held, np.random.default_rng(4))
+    drawn = np.flatnonzero(times)
+    np.testing.assert_array_equal(part.rows, held.rows[drawn])
+    np.testing.assert_array_equal(part.weights, times[drawn] * (1 + drawn))
+
+
+def test_every_run_starts_elsewhere(found):
+    acts, base, _ = found
+    runs = ica_stability(acts, base, restarts=4, bootstrap="none", max_iter=5).tables["runs"]
+    assert len(set(runs["limit"])) == 4
 
 
 def test_rows_and_weights_are_the_bases():
