@@ -5,5 +5,15 @@ from .cosine import ica_cosine
 from .interpret import ica_interpret
 from .labels import ica_labels
 from .project import Axes, restore, transform
+from .stability import ica_stability
 
-__all__ = ["Axes", "ica", "ica_cosine", "ica_interpret", "ica_labels", "restore", "transform"]
+__all__ = [
+    "Axes",
+    "ica",
+    "ica_cosine",
+    "ica_interpret",
+    "ica_labels",
+    "ica_stability",
+    "restore",
+    "transform",
+]
