@@ -151,9 +151,7 @@ def _shared_layers(study: Study) -> Verdict:
     rows = list(result.tables["summary"])
     targets = [row["target"] for row in rows]
     first = min(50, *(int(row["matched"]) for row in rows))
-    found = [
-        ratio(curve(result, t, "ica", first), curve(result, t, "pca", first)) for t in targets
-    ]
+    found = [ratio(curve(result, t, "ica", first), curve(result, t, "pca", first)) for t in targets]
     shared = ", ".join(f"{row['target']} {row['shared']} of {row['matched']}" for row in rows)
     return Verdict(
         f"ICA axes are shared across the layers of one model, and better matched than principal "

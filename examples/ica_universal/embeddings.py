@@ -10,7 +10,7 @@ WINDOW = 5
 FREQUENT = 1e-3  # words above this share of the text are thinned out, as word2vec does
 SMOOTHING = 0.75  # exponent of context counts (Mikolov et al. 2013; Levy et al. 2015)
 NEGATIVES = 5
-BATCH = 512
+BATCH = 256
 
 Counts = Any  # a scipy.sparse.csr_array: scipy ships no types
 
@@ -66,7 +66,7 @@ def skip_gram(
     """Vectors (words, dims) by skip-gram with five negative samples a pair.
 
     What is maximised is the average of word2vec's objective over its draws (Levy & Goldberg 2014,
-    equations 4–6): Σ n(w,c) log σ(w·c) + 5 n(w) P(c) log σ(−w·c), by Adam on 512 words at a time.
+    equations 4–6): Σ n(w,c) log σ(w·c) + 5 n(w) P(c) log σ(−w·c), by Adam on 256 words at a time.
     So nothing is sampled, and the seed alone decides where it starts and in which order words come.
     """
     import torch

@@ -40,11 +40,11 @@ class Size:
 
 
 FULL = Size(
-    words=6000, least=8, dims=100, components=100, epochs=20, layer_sentences=1500,
+    words=6000, least=8, dims=100, components=100, epochs=30, layer_sentences=1500,
     layer_components=64, pieces=12000, scenes=4000, scene_components=24, picture_epochs=15,
 )  # fmt: skip
 QUICK = Size(
-    words=1500, least=8, dims=50, components=50, epochs=8, layer_sentences=300,
+    words=1500, least=8, dims=50, components=50, epochs=80, layer_sentences=300,
     layer_components=24, pieces=3000, scenes=1000, scene_components=16, picture_epochs=6,
     packages=("numpy", "scipy", "sklearn", "sqlalchemy", "click", "jinja2"),
 )  # fmt: skip
@@ -187,5 +187,3 @@ class Workshop:
             path, SITE, rows=table if words is not None else None, model_name=name,
             dataset_name=f"words of {name}" if words is not None else "scenes",
         )  # fmt: skip
-
-

@@ -4,6 +4,16 @@ from .axes import ica
 from .cosine import ica_cosine
 from .interpret import ica_interpret
 from .labels import ica_labels
+from .match import ica_match
 from .project import Axes, restore, transform
 
-__all__ = ["Axes", "ica", "ica_cosine", "ica_interpret", "ica_labels", "restore", "transform"]
+__all__ = [
+    "Axes",
+    "ica",
+    "ica_cosine",
+    "ica_interpret",
+    "ica_labels",
+    "ica_match",
+    "restore",
+    "transform",
+]
