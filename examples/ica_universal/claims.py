@@ -71,13 +71,13 @@ def _nongaussian(study: Study) -> Verdict:
     return Verdict(
         "ICA axes are further from a normal distribution than principal axes, the raw "
         "dimensions and random numbers.",
-        f"mean |skewness|, ICA against PCA: {'; '.join(said)}. Smallest lead over any of the three: "
-        f"{min(found, key=lambda one: one.value)}",
+        f"mean |skewness|, ICA against PCA: {'; '.join(said)}. "
+        f"Smallest lead over any of the three: {min(found, key=lambda one: one.value)}",
         "0",
         judged(found, 0.0),
         "This is what ICA looks for, so it says only that there is something to be found; the "
         "claims below do not follow from it.",
-    )  # fmt: skip
+    )
 
 
 def _readable(study: Study, what: str, names: Sequence[str]) -> Verdict:
@@ -116,9 +116,7 @@ def _few(study: Study) -> Verdict:
     found, said, failed = [], [], []
     for name in names:
         rows = study.read[name].result.tables["few_axes"]
-        of = {
-            basis: np.array([_at(rows, basis, p) for p in FEW]) for basis in ("ica", "pca", "random")
-        }  # fmt: skip
+        of = {b: np.array([_at(rows, b, p) for p in FEW]) for b in ("ica", "pca", "random")}
         leads = of["ica"] - np.maximum(of["pca"], of["random"])
         found.append(Estimate(float(leads.mean()), float(leads.min()), float(leads.max())))
         said.append(f"{name} {of['ica'][1]:.2f} / {of['pca'][1]:.2f} / {of['random'][1]:.2f}")
@@ -258,8 +256,9 @@ def _shuffled(study: Study) -> Verdict:
     shared = int(row["shared"])
     return Verdict(
         "Vectors under other words' names share no axis.",
-        f"{shared} of {row['matched']} above the null (mean r of the first 100 {row['first_r']:.3f})",
+        f"{shared} of {row['matched']} above the null; mean r of the first 100 "
+        f"{row['first_r']:.3f}",
         "at most 1",
         "supported" if shared <= 1 else "not supported",
         "If this failed, nothing above could be believed.",
-    )  # fmt: skip
+    )
