@@ -4,6 +4,7 @@ from .axes import ica
 from .cosine import ica_cosine
 from .interpret import ica_interpret
 from .labels import ica_labels
+from .match import ica_match
 from .project import Axes, restore, transform
 from .stability import ica_stability
 
@@ -13,6 +14,7 @@ __all__ = [
     "ica_cosine",
     "ica_interpret",
     "ica_labels",
+    "ica_match",
     "ica_stability",
     "restore",
     "transform",
