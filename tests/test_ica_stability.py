@@ -229,7 +229,7 @@ def test_one_seed_one_answer(found):
 
 def test_it_can_be_drawn(found):
     drawn = found[2].figures["stability"].to_dict()
-    assert drawn["title"] == "3 of 7 axes are found again in 6 runs"
+    assert drawn["title"]["text"] == "3 of 7 axes are found again in 6 runs"
 
 
 @pytest.mark.parametrize(

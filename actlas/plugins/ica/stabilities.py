@@ -97,4 +97,5 @@ def stability(tables: Mapping[str, ResultTable]) -> Any:
         )
     ]
     title = f"{row['stable']} of {row['axes']} axes are found again in {row['runs']} runs"
-    return alt.hconcat(*sides).properties(title=title)
+    said = "above the line but not stable: in few runs, or far from the axis of the base"
+    return alt.hconcat(*sides).properties(title=alt.Title(title, subtitle=said))
