@@ -6,6 +6,7 @@ import re
 import types
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import (
     Annotated,
     Any,
@@ -65,6 +66,7 @@ class Parameter:
     optional: bool
     default: Any
     help: str
+    file: bool = False
 
     @property
     def option(self) -> str:
@@ -180,8 +182,20 @@ class Analysis:
         return Result(tables, arrays, tuple(result.warnings), figures, settings)
 
     def key(self, settings: Mapping[str, Any], inputs: Mapping[str, Any]) -> str:
-        """Digest that decides whether a run is already done."""
-        return digest("run", self.name, self.version, dict(settings), dict(inputs))
+        """Digest that decides whether a run is already done.
+
+        Of a parameter that names files their content counts, so that one that was changed is read
+        again.
+        """
+        files = {p.name: _contents(settings[p.name]) for p in self.parameters if p.file}
+        parts = [dict(settings), dict(inputs), *([files] if files else [])]
+        return digest("run", self.name, self.version, *parts)
+
+
+def _contents(paths: str | None) -> list[str]:
+    """Digests of files, parted by commas; the analysis itself refuses those that are not there."""
+    found = [Path(path.strip()) for path in (paths or "").split(",") if path.strip()]
+    return [digest(path.read_bytes().hex()) for path in found if path.is_file()]
 
 
 def refuse_nonfinite(analysis: Analysis, acts: Activations, bad: int) -> None:
@@ -207,7 +221,8 @@ def analysis(
     """Turn a function into an analysis.
 
     Before the `*` of its signature stands what it needs (see `INPUTS`), after it what the
-    user may set, each as `name: Annotated[type, "help"] = default`.
+    user may set, each as `name: Annotated[type, "help"] = default`. A text that names files (several
+    parted by commas) is `Annotated[str, "help", "file"]`: a run is another when they change.
 
     version: raise it when the same input gives another result.
     tables: name → frozen dataclass whose fields are Annotated with meaning and unit.
@@ -295,7 +310,7 @@ def _signature(
 
 
 def _parameter(who: str, name: str, hint: Any, default: Any) -> Parameter:
-    text = ""
+    text, notes = "", []
     if get_origin(hint) is Annotated:
         hint, *notes = get_args(hint)
         text = next((n for n in notes if isinstance(n, str)), "")
@@ -314,7 +329,7 @@ def _parameter(who: str, name: str, hint: Any, default: Any) -> Parameter:
             f'analysis {who!r}: write parameter {name!r} as `{name}: Annotated[int, "help"] = '
             f"default`, with int, float, str, bool or Literal[…], `| None` where it may be left out"
         )
-    found = Parameter(name, kind, choices, optional, default, text)
+    found = Parameter(name, kind, choices, optional, default, text, "file" in notes[1:])
     try:
         found.check(who, default)
     except InputError as error:
