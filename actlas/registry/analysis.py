@@ -221,8 +221,9 @@ def analysis(
     """Turn a function into an analysis.
 
     Before the `*` of its signature stands what it needs (see `INPUTS`), after it what the
-    user may set, each as `name: Annotated[type, "help"] = default`. A text that names files (several
-    parted by commas) is `Annotated[str, "help", "file"]`: a run is another when they change.
+    user may set, each as `name: Annotated[type, "help"] = default`. A text that names files
+    (several parted by commas) is `Annotated[str, "help", "file"]`: a run is another when they
+    change.
 
     version: raise it when the same input gives another result.
     tables: name → frozen dataclass whose fields are Annotated with meaning and unit.
