@@ -77,7 +77,8 @@ def _markdown(judged: Sequence[Verdict], checked: Sequence[Verdict]) -> str:
     for title, found in (("Claims", judged), ("Controls", checked)):
         lines += [f"## {title}", "", "| claim | measured | null | verdict | why |"]
         lines += ["|---|---|---|---|---|"]
-        lines += [f"| {' | '.join(map(str, asdict(one).values()))} |" for one in found]
+        cells = [[str(v).replace("|", "\\|") for v in asdict(one).values()] for one in found]
+        lines += [f"| {' | '.join(row)} |" for row in cells]
         lines += [""]
     return "\n".join(lines)
 
@@ -94,7 +95,7 @@ def shared_words(study: Study) -> tuple[list[str], list[dict[str, Any]]]:
         for row in result.tables["pairs"]
     }
     words = {name: _top_words(study.axes[name]) for name in names}
-    found = []
+    found: list[dict[str, Any]] = []
     for row in result.tables["hub"]:
         if not row["everywhere"] or len(found) == SHOWN_AXES:
             continue
