@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from .pace import Pace, nearest
 from .rowsets import RowSet
 
 if TYPE_CHECKING:
@@ -35,10 +36,7 @@ def start(k: int, seed: int) -> NDArray[np.float64]:
 
 def decorrelated(W: NDArray[np.float64]) -> NDArray[np.float64]:
     """(W Wᵀ)^{-1/2} W, the orthogonal matrix nearest to W."""
-    values, vectors = np.linalg.eigh(W @ W.T)
-    scaled = vectors / np.sqrt(values.clip(min=np.finfo(float).tiny))
-    found: NDArray[np.float64] = scaled @ vectors.T @ W
-    return found
+    return nearest(W)[0]
 
 
 def step(
@@ -108,9 +106,12 @@ def fastica(
 
     tol: stops where no axis turns by more: max | |⟨w⁺, w⟩| − 1 |.
     """
-    W = start(rows.k, seed)
+    W, pace = start(rows.k, seed), Pace(rows.k)
     limits: list[float] = []
-    while len(limits) < max_iter and (not limits or limits[-1] >= tol):
-        W, turned = step(rows, W, contrast)
+    while len(limits) < max_iter:
+        new, turned = step(rows, W, contrast)
         limits.append(float(turned.max()))
-    return Solution(W, limits, limits[-1] < tol, turned)
+        if limits[-1] < tol:
+            break
+        W = pace.onward(W, new)
+    return Solution(new, limits, limits[-1] < tol, turned)
