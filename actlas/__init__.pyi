@@ -122,6 +122,9 @@ from .core import (
     Weights as Weights,
 )
 from .core import (
+    load_classifier as load_classifier,
+)
+from .core import (
     pick_device as pick_device,
 )
 from .core import (
