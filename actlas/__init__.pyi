@@ -104,6 +104,9 @@ from .core import (
     Rows as Rows,
 )
 from .core import (
+    Samples as Samples,
+)
+from .core import (
     SchemaError as SchemaError,
 )
 from .core import (

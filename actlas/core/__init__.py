@@ -42,6 +42,7 @@ from .results import (
     column_array,
 )
 from .rows import MISSING, Row, Rows
+from .samples import Samples
 from .sites import Site, select_sites
 from .telling import listening, tell
 from .text import canonical_json, count, digest, human_bytes, human_seconds, listing, nearest
@@ -91,6 +92,7 @@ __all__ = [
     "ResultTable",
     "Row",
     "Rows",
+    "Samples",
     "SchemaError",
     "Site",
     "SiteError",
