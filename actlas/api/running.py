@@ -31,6 +31,7 @@ from .environment import host, seed_everything, versions
 from .handles import StoredExtraction, StoredRun
 from .loading import load_model
 from .progress import telling_bar
+from .samples import stored_samples
 
 Nonfinite = Literal["error", "drop", "keep"]
 
@@ -51,6 +52,13 @@ class Request:
     nonfinite: Nonfinite = "error"
     device: str = "auto"
     force: bool = False
+    data: str | None = None
+
+    @property
+    def wanted(self) -> tuple[str, ...]:
+        """The inputs that are bound: those needed with these settings, or given."""
+        given = ("others",) if self.other and "others" in self.analysis.optional else ()
+        return (*self.analysis.wanted(self.settings), *given)
 
 
 def run(database: Database, request: Request, *, progress: bool) -> list[StoredRun]:
@@ -70,15 +78,18 @@ def run(database: Database, request: Request, *, progress: bool) -> list[StoredR
 def _check(request: Request) -> None:
     who, needs = request.analysis.name, request.analysis.needs
     for name, option in (("labels", request.labels), ("other", request.other)):
-        needed = name in needs or (name == "other" and "others" in needs)
-        if needed and not option:
+        taken = name in needs or (name == "other" and "others" in needs)
+        wanted = name in request.wanted or (name == "other" and "others" in request.wanted)
+        if wanted and not option:
             known = ", ".join(request.extraction.label_sets) or "no label set"
             hint = f"; there is {known}" if name == "labels" else ""
             raise InputError(f"{who} needs {name}: name one with --{name} NAME{hint}")
-        if option and not needed:
+        if option and not taken:
             raise InputError(f"{who} takes no {name}; leave --{name} out")
     if "other" in needs and len(request.other) > 1:
         raise InputError(f"{who} takes one other site; name it with one --other")
+    if request.data and "samples" not in needs:
+        raise InputError(f"{who} reads no samples again; leave --data out")
     if request.base and request.analysis.base is None:
         raise InputError(f"{who} builds on no other analysis; leave --base out")
     if request.groups is not None and "labels" not in needs:
@@ -96,7 +107,7 @@ class _Beside:
 def _beside(database: Database, request: Request, layers: Layers) -> _Beside:
     own, analysis = request.extraction.record, request.analysis
     base = None
-    if analysis.base is not None:
+    if analysis.base is not None and "base" in request.wanted:
         base = find_base(database, analysis.base, own, layers[0].site, request.base)
     return _Beside(places(database, analysis, own, request.other, request.base), base)
 
@@ -174,7 +185,7 @@ def _identity(request: Request, layers: Layers, beside: _Beside) -> dict[str, An
 
 def _bind(database: Database, request: Request, layers: Layers, beside: _Beside) -> dict[str, Any]:
     """Make the inputs that the analysis needs, rows with NaN or infinity dealt with."""
-    needs = request.analysis.needs
+    needs, own = request.wanted, request.extraction.record
     opened = [replace(acts, device=request.device) for acts in layers]
     bound: dict[str, Any] = {}
     if "acts" in needs:
@@ -182,7 +193,6 @@ def _bind(database: Database, request: Request, layers: Layers, beside: _Beside)
     if "other" in needs:
         bound["other"] = _aligned(request, opened[0], beside.others[0])
     if "others" in needs:
-        own = request.extraction.record
         bound["others"] = opened_others(database, own, beside.others, request.device)
     if beside.base is not None:
         bound["base"] = opened_base(database, beside.base)
@@ -194,6 +204,8 @@ def _bind(database: Database, request: Request, layers: Layers, beside: _Beside)
     if "weights" in needs or "model" in needs:
         model = _load(database, request)
         bound |= {n: v for n, v in (("model", model), ("weights", model.weights)) if n in needs}
+    if "samples" in needs:
+        bound["samples"] = stored_samples(database, own, request.data)
     return bound
 
 
@@ -253,7 +265,8 @@ def _some_finite(acts: Activations) -> NDArray[np.bool_]:
 
 def _load(database: Database, request: Request) -> Any:
     record = database.find(Model, request.extraction.record.model_id)
-    model = load_model(record.spec, device=request.device)
+    compute_dtype = request.extraction.record.options.get("compute_dtype") or "float32"
+    model = load_model(record.spec, device=request.device, compute_dtype=compute_dtype)
     if model.digest != record.digest:
         raise InputError(
             f"{record.spec} has changed since it was extracted (digest {model.digest[:8]}, stored "

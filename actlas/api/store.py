@@ -131,6 +131,7 @@ class Store:
         device: str = "auto",
         force: bool = False,
         progress: bool = False,
+        data: str | None = None,
         **parameters: Any,
     ) -> list[StoredRun]:
         """Run an analysis on an extraction (default: the newest) and store its results.
@@ -144,6 +145,7 @@ class Store:
         other: the second site, `SITE` or `EXTRACTION:SITE`; several for an analysis of `others`.
         base: runs to build on (default: at each site the newest of the analysis that is built on).
         nonfinite: refuse rows with NaN or infinity (error), drop them, or keep them.
+        data: folder of the images or recordings, for an analysis of `samples`.
         parameters: the analysis's own.
 
         Raises InputError for a missing or wrong input or parameter; whatever an analysis
@@ -165,6 +167,7 @@ class Store:
             nonfinite,
             device,
             force,
+            data,
         )
         return running.run(self.database, request, progress=progress)
 

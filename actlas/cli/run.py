@@ -101,6 +101,10 @@ def _shared(needs: tuple[str, ...]) -> list[click.Option]:
                 help="Run to build on (default: the newest at the site).",
             )
         )
+    if "samples" in needs:
+        options.append(
+            click.Option(["--data"], metavar="FOLDER", help="Folder of the images or recordings.")
+        )
     return [
         *options,
         click.Option(["--seed"], type=int, default=0, show_default=True, help="Random seed."),

@@ -1,0 +1,72 @@
+"""Figures of `convexity`, drawn from its tables."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from actlas import ResultTable
+
+SHOWN_CLASSES = 40
+
+
+def classes(tables: Mapping[str, ResultTable]) -> Any:
+    """Score of every class with its standard error, beside what chance gives."""
+    import altair as alt
+
+    rows = [row for row in tables["classes"] if row["graph_convexity"] == row["graph_convexity"]]
+    rows = sorted(rows, key=lambda row: -row["graph_convexity"])[:SHOWN_CLASSES]
+    for row in rows:
+        sem = row["sem"] if row["sem"] == row["sem"] else 0.0
+        row["low"], row["high"] = row["graph_convexity"] - sem, row["graph_convexity"] + sem
+    base = alt.Chart(alt.Data(values=rows)).encode(
+        alt.Y("label:N", sort=[row["label"] for row in rows], title=None)
+    )
+    score = alt.X("graph_convexity:Q", title="graph convexity ± SEM; tick: by chance")
+    points = base.mark_point(filled=True, size=50).encode(
+        score.scale(domain=[0, 1]), tooltip=["label:N", "n:Q", "graph_convexity:Q", "chance:Q"]
+    )
+    bars = base.mark_rule(strokeWidth=2).encode(alt.X("low:Q"), alt.X2("high:Q"))
+    ticks = base.mark_tick(color="crimson", thickness=2).encode(alt.X("chance:Q"))
+    return alt.layer(bars, ticks, points).properties(width=420, title="Convexity by class")
+
+
+def intrusions(tables: Mapping[str, ResultTable]) -> Any:
+    """Whose rows lie on the paths of each class."""
+    import altair as alt
+
+    order = [row["label"] for row in tables["classes"]][:SHOWN_CLASSES]
+    shown = set(order)
+    rows = [r for r in tables["intrusions"] if r["label"] in shown and r["by_label"] in shown]
+    size = max(240, 18 * len(order))
+    return (
+        alt.Chart(alt.Data(values=rows))
+        .mark_rect()
+        .encode(
+            alt.X("by_label:N", sort=order, title="class of the rows on them"),
+            alt.Y("label:N", sort=order, title="paths of the class"),
+            alt.Color("share:Q", title="share").scale(scheme="blues", domain=[0, 1]),
+            tooltip=["label:N", "by_label:N", "share:Q", "visits:Q"],
+        )
+        .properties(width=size, height=size, title="Interior vertices of paths by class")
+    )
+
+
+def sweep(tables: Mapping[str, ResultTable]) -> Any:
+    """The score over the number of neighbours, beside chance and what edges alone give."""
+    import altair as alt
+
+    names = {"macro": "macro", "chance": "by chance", "direct_share": "joined by an edge"}
+    rows = [
+        {"k": row["k"], "value": row[name], "of": title}
+        for row in tables["k_sweep"]
+        for name, title in names.items()
+    ]
+    return (
+        alt.Chart(alt.Data(values=rows))
+        .mark_line(point=True)
+        .encode(
+            alt.X("k:Q", title="neighbours a row").scale(type="log"),
+            alt.Y("value:Q", title="score or share").scale(domain=[0, 1]),
+            alt.Color("of:N", title=None, sort=list(names.values())),
+        )
+        .properties(width=420, height=240, title="Convexity over the number of neighbours")
+    )

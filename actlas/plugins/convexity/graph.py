@@ -1,0 +1,277 @@
+"""The analysis `convexity`: how far classes are convex along the graph of nearest neighbours."""
+
+from dataclasses import dataclass
+from typing import Annotated, Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from actlas import Activations, InputError, Labels, Result, analysis, tell
+
+from . import figures
+from .neighbours import Neighbours, nearest
+from .networks import Network, network
+from .paths import ClassPaths, class_paths
+from .remarks import remarks
+from .sample import Sample, chosen
+from .tables import Class, Intruder, Intrusion, RowScore, Summary, Sweep
+
+SWEEP = (1, 2, 3, 5, 7, 10, 15, 20, 30, 50, 70, 100)
+INTRUDERS = 5  # listed of a class
+
+
+@analysis(
+    version=1,
+    tables={
+        "summary": Summary,
+        "classes": Class,
+        "intrusions": Intrusion,
+        "intruders": Intruder,
+        "rows": RowScore,
+        "k_sweep": Sweep,
+    },
+    arrays={
+        "rows": "(n,) rows of the activations that are vertices of the graph",
+        "codes": "(n,) their classes, places in `classes` of the labels' names, sorted",
+        "row_scores": "(n,) mean over the paths that begin at a row; NaN where none does, as −1",
+    },
+    figures={
+        "classes": figures.classes,
+        "intrusions": figures.intrusions,
+        "k_sweep": figures.sweep,
+    },
+    headline="macro",
+)
+def convexity(
+    acts: Activations,
+    labels: Labels,
+    *,
+    k: Annotated[int, "neighbours a row"] = 10,
+    graph: Annotated[
+        Literal["union", "mutual"], "an edge where either has the other as a neighbour, or each"
+    ] = "union",
+    metric: Annotated[
+        Literal["euclidean", "cosine"], "cosine: Euclidean between rows of length 1"
+    ] = "euclidean",
+    standardise: Annotated[bool, "divide dimensions by their standard deviation first"] = False,
+    per_class: Annotated[int, "at most so many rows a class, drawn by chance; 0: all"] = 0,
+    max_pairs: Annotated[int, "ordered pairs scored a class, drawn by chance; 0: all"] = 0,
+    duplicates: Annotated[
+        Literal["drop", "link"],
+        "rows that are the same: take up places and are not joined (as published), or are joined",
+    ] = "drop",
+    ties: Annotated[
+        Literal["first", "best"], "of paths as short: the first found, or the one most inside"
+    ] = "first",
+    k_max: Annotated[int, "score for 1, 2, 3, 5, … neighbours up to this as well; 0: do not"] = 0,
+    per_row: Annotated[bool, "keep the score of every row in the table rows"] = False,
+    seed: Annotated[int, "seed of what is drawn by chance"] = 0,
+) -> Result:
+    """Graph convexity of the regions of labels.
+
+    Rows are joined to their k nearest, edges as long as the distance. Of the shortest path between
+    two rows of a class the score is the share of its interior vertices in the class: 1 where an
+    edge joins them, 0 where nothing does. A class scores the mean over its ordered pairs (Tětková
+    et al. 2025). Chance is exact for this graph: direct edges score 1 whatever the labels are, so
+    it is above 1 / classes. Convex regions need not be separable by a plane nor the other way
+    round, and after a softmax they are convex by construction.
+    """
+    _check(k, k_max, per_class, max_pairs)
+    sample = chosen(acts, labels, per_class=per_class, seed=seed)
+    X = sample.matrix(standardise=standardise, unit=metric == "cosine")
+    most = max(k, k_max)
+    if most >= len(X):
+        raise InputError(
+            f"convexity: {most} neighbours need {most + 1} rows or more; there are {len(X)}"
+        )
+    tell(f"neighbours of {len(X):,} rows")
+    near = nearest(X, most)
+    settings = _Settings(graph == "mutual", duplicates == "link", ties == "best", max_pairs, seed)
+    scores = settings.scores(near.cut(k), sample)
+    rest = [q for q in SWEEP if q <= k_max]
+    swept = {q: scores if q == k else settings.scores(near.cut(q), sample) for q in rest}
+    summary = _summary(scores, sample, near.cut(k), k, X)
+    classes = _classes(scores, sample)
+    tables = {
+        "summary": summary,
+        "classes": classes,
+        "intrusions": _intrusions(scores, sample),
+        "intruders": _intruders(scores, sample),
+        "rows": _rows(scores, sample) if per_row else [],
+        "k_sweep": [_sweep(q, found, sample) for q, found in swept.items()],
+    }
+    arrays = {"rows": sample.rows, "codes": sample.codes, "row_scores": _row_scores(scores, sample)}
+    return Result(tables, arrays, remarks(summary, classes, scores.graph))
+
+
+def _check(k: int, k_max: int, per_class: int, max_pairs: int) -> None:
+    if k < 1 or min(k_max, per_class, max_pairs) < 0:
+        raise InputError("convexity: k ≥ 1 and k_max, per_class, max_pairs ≥ 0 are needed")
+
+
+@dataclass(frozen=True)
+class _Scores:
+    graph: Network
+    paths: list[ClassPaths]  # one a class
+
+    @property
+    def scored(self) -> list[ClassPaths]:
+        return [p for p in self.paths if p.pairs]
+
+    def macro(self) -> float:
+        return float(np.mean([p.score for p in self.scored]))
+
+    def micro(self) -> float:
+        return sum(p.score * p.pairs for p in self.scored) / sum(p.pairs for p in self.scored)
+
+    def share(self, column: int) -> float:
+        """Of all pairs."""
+        counts = sum(p.counts[:, column].sum() for p in self.scored)
+        return float(counts) / sum(p.pairs for p in self.scored)
+
+    def chance(self) -> float:
+        sizes = np.array([len(p.members) for p in self.scored])
+        return float(self.graph.chance(sizes).mean())
+
+
+@dataclass(frozen=True)
+class _Settings:
+    mutual: bool
+    link: bool
+    best: bool
+    max_pairs: int
+    seed: int
+
+    def scores(self, near: Neighbours, sample: Sample) -> _Scores:
+        graph = network(near, mutual=self.mutual, link=self.link)
+        chance = np.random.default_rng(self.seed)
+        paths = []
+        for code, name in enumerate(sample.names):
+            tell(f"k {near.k}: paths of {name} ({code + 1} of {len(sample.names)})")
+            paths.append(
+                class_paths(
+                    graph, sample.codes, code, max_pairs=self.max_pairs, best=self.best,
+                    chance=chance,
+                )
+            )  # fmt: skip
+        return _Scores(graph, paths)
+
+
+def _adjusted(score: float, chance: float) -> float | None:
+    return None if chance >= 1 - 1e-12 else (score - chance) / (1 - chance)
+
+
+def _summary(scores: _Scores, sample: Sample, near: Neighbours, k: int, X: NDArray[Any]) -> Summary:
+    from scipy import stats
+
+    macro, chance, graph = scores.macro(), scores.chance(), scores.graph
+    sems = [p.sem for p in scores.scored]
+    sem = (
+        None if any(s is None for s in sems) else float(np.mean([s for s in sems if s is not None]))
+    )
+    band = None if sem is None else 1.96 * sem
+    variance = X.var(axis=0, dtype=np.float64)
+    hubs = float(stats.skew(graph.in_degree)) if np.ptp(graph.in_degree) else None
+    return Summary(
+        macro=macro,
+        low=None if band is None else macro - band,
+        high=None if band is None else macro + band,
+        sem=sem,
+        micro=scores.micro(),
+        chance=chance,
+        adjusted=_adjusted(macro, chance),
+        strict=float(np.mean([p.share(3) for p in scores.scored])),
+        direct_share=scores.share(1),
+        unreachable_share=scores.share(2),
+        k=k,
+        rows=len(sample.rows),
+        unlabelled=sample.unlabelled,
+        classes=len(scores.scored),
+        edges=graph.edges,
+        components=len(graph.components()),
+        max_degree=int(graph.degree.max()),
+        hub_skewness=hubs,
+        duplicates=len(X) - len(np.unique(X, axis=0)),
+        ties=_ties(near),
+        top_dimension=int(variance.argmax()),
+        top_dimension_share=float(variance.max() / variance.sum()) if variance.any() else None,
+    )
+
+
+def _ties(near: Neighbours) -> int:
+    """Rows two of whose neighbours are equally near, so that their order is that of the rows."""
+    return int(
+        ((np.diff(near.distance, axis=1) == 0) & (near.distance[:, 1:] > 0)).any(axis=1).sum()
+    )
+
+
+def _classes(scores: _Scores, sample: Sample) -> list[Class]:
+    sizes = np.array([len(p.members) for p in scores.paths])
+    expected = scores.graph.chance(sizes).tolist()
+    found = []
+    for name, paths, chance in zip(sample.names, scores.paths, expected, strict=True):
+        n = len(paths.members)
+        if not paths.pairs:
+            found.append(Class(name, n, 0, None, None, None, None, None, None, None, None))
+            continue
+        direct = paths.share(1)
+        far = (paths.score - direct) / (1 - direct) if direct < 1 else None
+        found.append(
+            Class(
+                name, n, paths.pairs, paths.score, paths.sem, chance,
+                _adjusted(paths.score, chance), paths.share(3), far, direct, paths.share(2),
+            )
+        )  # fmt: skip
+    return found
+
+
+def _intrusions(scores: _Scores, sample: Sample) -> list[Intrusion]:
+    found = []
+    for name, paths in zip(sample.names, scores.paths, strict=True):
+        by = np.bincount(sample.codes, weights=paths.visits, minlength=len(sample.names))
+        found += [
+            Intrusion(name, sample.names[c], float(by[c] / by.sum()), int(by[c]))
+            for c in np.flatnonzero(by).tolist()
+        ]
+    return found
+
+
+def _intruders(scores: _Scores, sample: Sample) -> list[Intruder]:
+    tokens = sample.acts.rows.token
+    found = []
+    for code, (name, paths) in enumerate(zip(sample.names, scores.paths, strict=True)):
+        visits = np.where(sample.codes == code, 0, paths.visits)
+        for rank, v in enumerate(np.argsort(-visits, kind="stable")[:INTRUDERS].tolist(), 1):
+            if visits[v] == 0:
+                break
+            row, by = int(sample.rows[v]), sample.names[sample.codes[v]]
+            share = float(visits[v] / paths.pairs)
+            found.append(Intruder(name, rank, row, by, tokens[row], int(visits[v]), share))
+    return found
+
+
+def _row_scores(scores: _Scores, sample: Sample) -> NDArray[np.float64]:
+    found = np.full(len(sample.rows), -1.0)
+    for paths in scores.scored:
+        known = paths.counts[:, 0] > 0
+        found[paths.members[known]] = paths.by_row[known]
+    return found
+
+
+def _rows(scores: _Scores, sample: Sample) -> dict[str, Any]:
+    tokens = sample.acts.rows.token
+    found = _row_scores(scores, sample)
+    return {
+        "row": sample.rows,
+        "label": [sample.names[c] for c in sample.codes],
+        "token": [tokens[row] for row in sample.rows.tolist()],
+        "score": np.where(found < 0, np.nan, found),
+    }
+
+
+def _sweep(k: int, scores: _Scores, sample: Sample) -> Sweep:
+    macro, chance = scores.macro(), scores.chance()
+    return Sweep(
+        k, macro, scores.micro(), chance, _adjusted(macro, chance), scores.share(1),
+        scores.share(2), len(scores.graph.components()), int(scores.graph.degree.max()),
+    )  # fmt: skip

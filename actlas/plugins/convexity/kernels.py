@@ -1,0 +1,203 @@
+"""Compiled loops. They release the GIL, so that threads share them out."""
+
+from typing import Any
+
+import numpy as np
+from numba import njit
+from numpy.typing import NDArray
+
+TIE = 1e-12  # relative difference below which two paths are as long as each other
+
+
+@njit(nogil=True, cache=True)
+def rerank(
+    X: NDArray[np.float32],
+    first: int,
+    candidates: NDArray[np.int32],
+    index: NDArray[np.int32],
+    distance: NDArray[np.float64],
+) -> None:
+    """Put each row's nearest candidates into `index`, `distance`: exact, ties by index.
+
+    Row i of candidates belongs to row first + i of X.
+    """
+    width, kept = X.shape[1], index.shape[1]
+    for i in range(len(candidates)):
+        held = 0
+        for c in candidates[i]:
+            d = 0.0
+            for j in range(width):
+                gap = np.float64(X[first + i, j]) - np.float64(X[c, j])
+                d += gap * gap
+            d = np.sqrt(d)
+            if held == kept and not _before(d, c, distance[i, kept - 1], index[i, kept - 1]):
+                continue
+            place = held if held < kept else kept - 1
+            while place > 0 and _before(d, c, distance[i, place - 1], index[i, place - 1]):
+                distance[i, place] = distance[i, place - 1]
+                index[i, place] = index[i, place - 1]
+                place -= 1
+            distance[i, place] = d
+            index[i, place] = c
+            held = min(held + 1, kept)
+
+
+@njit(nogil=True, inline="always")
+def _before(d: float, c: int, other_d: float, other_c: int) -> bool:
+    return d < other_d or (d == other_d and c < other_c)
+
+
+@njit(nogil=True, cache=True)
+def walk(
+    indptr: NDArray[np.int64],
+    indices: NDArray[np.int32],
+    lengths: NDArray[np.float64],
+    inside: NDArray[np.uint8],
+    sources: NDArray[np.int64],
+    bounds: NDArray[np.int64],
+    targets: NDArray[np.int64],
+    best: bool,
+    sums: NDArray[np.float64],
+    counts: NDArray[np.int64],
+    visits: NDArray[np.int64],
+) -> None:
+    """Score the shortest paths from each source to its targets (Dijkstra; algorithm of 5b).
+
+    inside: (vertices,) 1 where a vertex is in the class. targets of source i are
+    targets[bounds[i, 0] : bounds[i, 1]]; the source itself is passed over.
+    best: of paths as short, the one with the fewest vertices outside; else the first found.
+    sums (sources, 2): of scores and of their squares. counts (sources, 4): pairs, direct edges,
+    unreachable, wholly inside. visits (vertices,): paths that pass through, added to.
+    """
+    n = len(indptr) - 1
+    dist = np.full(n, np.inf)
+    parent = np.full(n, -1, np.int32)
+    depth = np.zeros(n, np.int32)  # edges from the source
+    hits = np.zeros(n, np.int32)  # vertices inside, the source not counted
+    place = np.full(n, -1, np.int32)  # in the heap; −2: settled
+    heap = np.empty(n, np.int32)
+    order = np.empty(n, np.int32)  # vertices as they were settled
+    below = np.zeros(n, np.int64)  # wanted vertices in the subtree
+    wanted = np.zeros(n, np.uint8)
+    for i in range(len(sources)):
+        source = sources[i]
+        missing = 0
+        for t in targets[bounds[i, 0] : bounds[i, 1]]:
+            if t != source:
+                wanted[t] = 1
+                missing += 1
+        counts[i, 0] = missing
+        dist[source] = 0.0
+        heap[0] = source
+        place[source] = 0
+        size, settled = 1, 0
+        while size > 0 and missing > 0:
+            u = heap[0]
+            size -= 1
+            if size > 0:
+                heap[0] = heap[size]
+                place[heap[0]] = 0
+                _down(heap, place, dist, 0, size)
+            place[u] = -2
+            order[settled] = u
+            settled += 1
+            missing -= wanted[u]
+            for e in range(indptr[u], indptr[u + 1]):
+                v = indices[e]
+                if place[v] == -2:
+                    continue
+                length = dist[u] + lengths[e]
+                margin = TIE * length if best else 0.0
+                if length < dist[v] - margin:
+                    taken = True
+                elif best and length <= dist[v] + margin:
+                    now, then = depth[u] + 1 - hits[u], depth[parent[v]] + 1 - hits[parent[v]]
+                    taken = now < then or (now == then and depth[u] + 1 > depth[v])
+                    length = min(length, dist[v])
+                else:
+                    taken = False
+                if not taken:
+                    continue
+                dist[v] = length
+                parent[v] = u
+                depth[v] = depth[u] + 1
+                hits[v] = hits[u] + inside[v]
+                if place[v] < 0:
+                    place[v] = size
+                    heap[size] = v
+                    size += 1
+                _up(heap, place, dist, place[v])
+        for t in targets[bounds[i, 0] : bounds[i, 1]]:
+            if t == source:
+                continue
+            if place[t] != -2:
+                counts[i, 2] += 1
+                continue
+            between = depth[t] - 1
+            if between == 0:
+                counts[i, 1] += 1
+                counts[i, 3] += 1
+                sums[i, 0] += 1.0
+                sums[i, 1] += 1.0
+                continue
+            kept = hits[t] - inside[t]
+            score = kept / between
+            counts[i, 3] += kept == between
+            sums[i, 0] += score
+            sums[i, 1] += score * score
+        for j in range(settled - 1, 0, -1):
+            v = order[j]
+            visits[v] += below[v]
+            below[parent[v]] += below[v] + wanted[v]
+        for j in range(settled):
+            _forget(order[j], dist, parent, depth, hits, place, below)
+        for j in range(size):
+            _forget(heap[j], dist, parent, depth, hits, place, below)
+        for t in targets[bounds[i, 0] : bounds[i, 1]]:
+            wanted[t] = 0
+
+
+@njit(nogil=True, inline="always")
+def _forget(v: int, dist: Any, parent: Any, depth: Any, hits: Any, place: Any, below: Any) -> None:
+    dist[v] = np.inf
+    parent[v] = -1
+    depth[v] = 0
+    hits[v] = 0
+    place[v] = -1
+    below[v] = 0
+
+
+@njit(nogil=True, inline="always")
+def _up(heap: Any, place: Any, dist: Any, i: int) -> None:
+    v = heap[i]
+    while i > 0:
+        above = (i - 1) >> 1
+        u = heap[above]
+        if not _before(dist[v], v, dist[u], u):
+            break
+        heap[i] = u
+        place[u] = i
+        i = above
+    heap[i] = v
+    place[v] = i
+
+
+@njit(nogil=True, inline="always")
+def _down(heap: Any, place: Any, dist: Any, i: int, size: int) -> None:
+    v = heap[i]
+    while True:
+        child = 2 * i + 1
+        if child >= size:
+            break
+        if child + 1 < size and _before(
+            dist[heap[child + 1]], heap[child + 1], dist[heap[child]], heap[child]
+        ):
+            child += 1
+        u = heap[child]
+        if not _before(dist[u], u, dist[v], v):
+            break
+        heap[i] = u
+        place[u] = i
+        i = child
+    heap[i] = v
+    place[v] = i
