@@ -6,7 +6,7 @@ INSTALL := $(PIP) install --quiet --constraint requirements/constraints.txt
 # On two cores more threads only get into each other's way.
 export TOKENIZERS_PARALLELISM ?= true
 
-.PHONY: demo example-ica test check format docs bench bench-peers clean
+.PHONY: demo test check format docs bench bench-convexity bench-peers example-ica clean
 
 demo: .venv/demo.installed
 	$(PY) -m actlas demo
@@ -35,13 +35,17 @@ docs: .venv/dev.installed
 bench: .venv/dev.installed
 	$(PY) -m benchmarks
 
+# The published package has an environment of its own; it takes about two minutes to be compared.
+bench-convexity: .venv/dev.installed .venv-nnconvexity/installed
+	$(PY) -m benchmarks convexity
+
 # Takes an hour and 12 GB in TMPDIR; `make bench-peers SENTENCES=400` is a short try.
 SENTENCES ?= 4000
 bench-peers: .venv/dev.installed .venv-peers/installed
 	$(PY) -m benchmarks.peers --sentences $(SENTENCES)
 
 clean:
-	rm -rf .venv .venv-peers demo
+	rm -rf .venv .venv-peers .venv-nnconvexity demo
 
 .venv/bin/python:
 	$(PYTHON) -m venv .venv
@@ -63,4 +67,10 @@ clean:
 	$(PYTHON) -m venv .venv-peers
 	.venv-peers/bin/pip --disable-pip-version-check install --quiet $$(grep '^torch==' $<)
 	.venv-peers/bin/pip --disable-pip-version-check install --quiet --requirement $<
+	touch $@
+
+.venv-nnconvexity/installed: benchmarks/peers/nnconvexity.txt
+	$(PYTHON) -m venv .venv-nnconvexity
+	.venv-nnconvexity/bin/pip --disable-pip-version-check install --quiet --requirement $<
+	.venv-nnconvexity/bin/pip --disable-pip-version-check install --quiet --no-deps nnconvexity==0.1.1
 	touch $@
