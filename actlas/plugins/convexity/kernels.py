@@ -184,10 +184,11 @@ def _forget(v: int, dist: Any, parent: Any, depth: Any, hits: Any, place: Any, b
 @njit(nogil=True, inline="always")
 def _up(heap: Any, place: Any, dist: Any, i: int) -> None:
     v = heap[i]
+    d = dist[v]
     while i > 0:
-        above = (i - 1) >> 1
+        above = (i - 1) >> 2  # four children: a flat heap moves less
         u = heap[above]
-        if not _before(dist[v], v, dist[u], u):
+        if not _before(d, v, dist[u], u):
             break
         heap[i] = u
         place[u] = i
@@ -199,16 +200,18 @@ def _up(heap: Any, place: Any, dist: Any, i: int) -> None:
 @njit(nogil=True, inline="always")
 def _down(heap: Any, place: Any, dist: Any, i: int, size: int) -> None:
     v = heap[i]
+    d = dist[v]
     while True:
-        child = 2 * i + 1
-        if child >= size:
+        first = 4 * i + 1
+        if first >= size:
             break
-        if child + 1 < size and _before(
-            dist[heap[child + 1]], heap[child + 1], dist[heap[child]], heap[child]
-        ):
-            child += 1
-        u = heap[child]
-        if not _before(dist[u], u, dist[v], v):
+        child, u = first, heap[first]
+        nearest = dist[u]
+        for c in range(first + 1, min(first + 4, size)):
+            w = heap[c]
+            if _before(dist[w], w, nearest, u):
+                child, u, nearest = c, w, dist[w]
+        if not _before(nearest, u, d, v):
             break
         heap[i] = u
         place[u] = i
