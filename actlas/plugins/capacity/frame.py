@@ -176,8 +176,8 @@ def _wide(features: Features, dtype: DTypeLike) -> Frame:
     spread = (_over(second, squared) - rayleigh**2).clip(0)
     residual = _over(np.sqrt(spread), rayleigh)
     top = _top(total)
-    flat = bool(rayleigh[squared > 0].min() >= FLAT * top)
-    rank = _rank(total, _floor(features, top))
+    flat = _above(total, FLAT * top)
+    rank = len(total) if flat else _rank(total, _floor(features, top))
     ratio = float(np.trace(total) ** 2 / np.square(total).sum())
     return Frame(squared, rayleigh, residual, None, None, rank, ratio, top, flat)
 
@@ -189,13 +189,19 @@ def _top(total: NDArray[np.float64]) -> float:
     return float(eigsh(total, k=1, v0=start, return_eigenvectors=False)[0])
 
 
-def _rank(total: NDArray[np.float64], floor: float) -> int:
-    """Count eigenvalues above `floor`: all, if F less the floor has a Cholesky factor."""
+def _above(total: NDArray[np.float64], floor: float) -> bool:
+    """Whether all eigenvalues are above: F less the floor then has a Cholesky factor."""
     try:
         np.linalg.cholesky(total - floor * np.eye(len(total)))
     except np.linalg.LinAlgError:
-        return int((np.linalg.eigvalsh(total) > floor).sum())
-    return len(total)
+        return False
+    return True
+
+
+def _rank(total: NDArray[np.float64], floor: float) -> int:
+    if _above(total, floor):
+        return len(total)
+    return int((np.linalg.eigvalsh(total) > floor).sum())
 
 
 def _products(rows: NDArray[Any], image: NDArray[Any]) -> NDArray[np.float64]:
