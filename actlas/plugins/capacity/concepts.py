@@ -211,7 +211,8 @@ def _root(covariance: NDArray[np.float64], shrinkage: float) -> NDArray[np.float
 def _probes(classes: Classes, shrinkage: float) -> NDArray[np.float64]:
     """Ridge regression of each class's indicator on the rows (K, d)."""
     covariance = _shrunk(classes.covariance, shrinkage)
-    found: NDArray[np.float64] = np.linalg.lstsq(covariance, classes.cross.T, rcond=1e-12)[0].T
+    inverse = np.linalg.pinv(covariance, rcond=1e-12, hermitian=True)
+    found: NDArray[np.float64] = classes.cross @ inverse
     return found
 
 
