@@ -237,10 +237,10 @@ def test_random_features_have_the_null(N, d, norm, centre):
     rng = np.random.default_rng(0)
     totals = [
         frame(prepared(rng.standard_normal((N, d)), "W", norm=norm, centre=centre)).capacity.sum()
-        for _ in range(400)
+        for _ in range(150)
     ]
     null = expected(np.ones(N), d, "gaussian", unit=norm == "unit", centred=centre).sum()
-    assert null == pytest.approx(np.mean(totals), rel=0.02)
+    assert null == pytest.approx(np.mean(totals), rel=0.03)
     if norm == "none":
         whole = (N - 1) * d / (d + N - 2) if centre else N * d / (N + d - 1)
         assert null == pytest.approx(whole)
@@ -250,7 +250,7 @@ def test_the_null_of_given_norms_is_that_of_random_directions():
     rng = np.random.default_rng(0)
     norms, d = np.r_[np.full(10, 1.0), np.full(10, 0.6)], 30
     found = []
-    for _ in range(400):
+    for _ in range(150):
         W = rng.standard_normal((20, d))
         found.append(capacities(W / np.linalg.norm(W, axis=1, keepdims=True) * norms[:, None]))
     null = expected(norms**2, d, "norms", unit=False, centred=False)
