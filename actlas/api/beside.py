@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from ..core import Activations, InputError, Others, Result
-from ..registry import Analysis
+from ..registry import ANY, Analysis
 from ..storage import Database, Extraction, Run, newest_run
 from .handles import StoredExtraction, StoredRun
 
@@ -51,19 +51,24 @@ def places(
 
 
 def _find(database: Database, wanted: Wanted, name: str, extraction: Extraction, site: str) -> Run:
-    """Find the run of an analysis at a site: of those chosen, else the newest.
+    """Find the run of an analysis at a site: of those chosen, else the newest; of any, the chosen.
 
     Raises InputError where there is none, with the command that makes it.
     """
     asked = [database.find(Run, ident) for ident in wanted.chosen]
     for given in asked:
-        if given.analysis not in wanted.analyses:
+        if ANY not in wanted.analyses and given.analysis not in wanted.analyses:
             known = " or ".join(wanted.analyses)
             raise InputError(f"run {given.id} is of {given.analysis}; --base takes runs of {known}")
     where = (name, extraction.id, site)
-    here = [r for r in asked if (r.analysis, r.extraction_id, r.site) == where]
+    here = [
+        run for run in asked
+        if name in (ANY, run.analysis) and (run.extraction_id, run.site) == where[1:]
+    ]  # fmt: skip
     if here and here[-1].status != "done":
         raise InputError(f"run {here[-1].id} failed: {here[-1].error}")
+    if name == ANY and not here:
+        raise InputError(_unnamed(asked, extraction, site))
     run = here[-1] if here else newest_run(database, *where, wanted.labels)
     with_labels = f" --labels {wanted.labels}" if wanted.labels else ""
     if run is None:
@@ -78,6 +83,16 @@ def _find(database: Database, wanted: Wanted, name: str, extraction: Extraction,
             f"labels, or --labels {run.labels}"
         )
     return run
+
+
+def _unnamed(asked: Sequence[Run], extraction: Extraction, site: str) -> str:
+    if not asked:
+        return "name the run to build on with --base RUN; `actlas runs list` lists them"
+    run = asked[-1]
+    return (
+        f"run {run.id} is at {run.site or 'all sites'} of extraction {run.extraction_id}, not at "
+        f"{site} of {extraction.id}; name its own with --extraction and --site"
+    )
 
 
 def opened_base(database: Database, analysis: Analysis, runs: Sequence[Run]) -> Result:

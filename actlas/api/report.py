@@ -20,7 +20,10 @@ LARGEST_SVG = 250_000  # characters
 def write_report(
     store: Store, extraction: StoredExtraction, runs: Mapping[str, Sequence[StoredRun]], path: Path
 ) -> Path:
-    """Write a report of runs to `path` and return it; figures need the extra `plots`."""
+    """Write a report of runs to `path` and return it; figures need the extra `plots`.
+
+    runs: by what their section is called, those of one analysis.
+    """
     import jinja2
 
     source = resources.files("actlas.api").joinpath("report.html.j2").read_text("utf-8")
@@ -54,7 +57,7 @@ def number(value: Any) -> str:
 
 
 def _section(name: str, runs: list[StoredRun]) -> dict[str, Any]:
-    analysis = registry().get(name)
+    analysis = registry().get(runs[-1].record.analysis)
     table = next(iter(analysis.tables))
     rows = headlines(runs)
     last = runs[-1]
@@ -145,9 +148,9 @@ def _packed(png: bytes) -> bytes:
 
 
 def _curve(analysis: Analysis, rows: list[dict[str, Any]]) -> str:
-    """Draw an analysis's headline number over the sites, with its band, as SVG."""
+    """Draw an analysis's headline number over the sites, with its band and null, as SVG."""
     column = analysis.headline
-    if column is None or len(rows) < 2 or not _can_draw():
+    if column is None or len({row["site"] for row in rows}) < 2 or not _can_draw():
         return ""
     import altair as alt
 
@@ -159,4 +162,8 @@ def _curve(analysis: Analysis, rows: list[dict[str, Any]]) -> str:
     if {"low", "high"} <= set(rows[0]):
         band = base.mark_area(opacity=0.2).encode(alt.Y("low:Q", title=title), alt.Y2("high:Q"))
         drawn = band + drawn
+    if f"null_{column}" in rows[0]:
+        chance = base.mark_line(strokeDash=[4, 3], color="#767676")
+        drawn += chance.encode(alt.Y(f"null_{column}:Q", title=title))
+        title += " (dashed: by chance)"
     return _svg(drawn.properties(width=420, height=260, title=f"{title} over the layers"))

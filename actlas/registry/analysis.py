@@ -51,6 +51,7 @@ INPUTS: dict[str, tuple[type, str]] = {
     "base": (Result, "the result for acts of what this analysis builds on"),
 }
 PARAMETER_TYPES = (int, float, str, bool)
+ANY = "*"  # as a base: the run of any analysis, which the user names
 # Names that the host's own options and arguments have.
 HOSTS = (
     "analysis", "as_json", "data", "device", "extraction", "force", "groups", "help", "json",
@@ -256,12 +257,12 @@ def analysis(
     arrays: name → what it holds, with its shape.
     figures: name → function from the tables to a chart.
     headline: column of the first table to draw over the layers; columns low and high beside
-        it are its band.
+        it are its band, a column null_HEADLINE its level of chance.
     name: how it is called (default: the function's name).
     allow_nonfinite: whether it can take rows with NaN or infinity.
     base: the analysis that it builds on: its result for the same site is `base: Result`, and
         `layers` and `others` come with theirs. Of several the results are put into one (see
-        `Result.joined`).
+        `Result.joined`); "*": of any analysis, the run that the user names.
     when: input → the settings that need it, {"model": {"how": "network"}}. An input annotated
         `X | None` is optional: None unless its settings are chosen, or the user gives it.
 

@@ -18,7 +18,7 @@ from ..core import (
     Result,
     Weights,
 )
-from ..registry import Analysis, registry
+from ..registry import ANY, Analysis, registry
 
 ROWS, WIDTH, CLASSES = 240, 12, 4
 TOLERANCE = 1e-6
@@ -115,7 +115,7 @@ def synthetic(analysis: Analysis) -> dict[str, Any]:
 
 def _build(made: dict[str, Any], analysis: Analysis) -> None:
     """Add the results that are built on."""
-    found = [registry().get(name) for name in analysis.bases]
+    found = [registry().get("ica" if name == ANY else name) for name in analysis.bases]
 
     def base(acts: Activations) -> Result:
         given = made | {"acts": acts}
