@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from ..core import Activations, InputError, Others, Result
-from ..registry import Analysis
+from ..registry import ANY, Analysis
 from ..storage import Database, Extraction, Run, newest_run
 from .handles import StoredExtraction, StoredRun
 
@@ -47,17 +47,19 @@ def places(
 def find_base(
     database: Database, name: str, extraction: Extraction, site: str, chosen: Sequence[int | str]
 ) -> Run:
-    """Find the run of an analysis at a site: of those chosen, else the newest.
+    """Find the run of an analysis at a site: of those chosen, else the newest; of any, the chosen.
 
     Raises InputError where there is none, with the command that makes it.
     """
     asked = [database.find(Run, ident) for ident in chosen]
     for given in asked:
-        if given.analysis != name:
+        if name not in (ANY, given.analysis):
             raise InputError(f"run {given.id} is of {given.analysis}; --base takes runs of {name}")
     here = [r for r in asked if (r.extraction_id, r.site) == (extraction.id, site)]
     if here and here[-1].status != "done":
         raise InputError(f"run {here[-1].id} failed: {here[-1].error}")
+    if name == ANY and not here:
+        raise InputError(_unnamed(asked, extraction, site))
     run = here[-1] if here else newest_run(database, name, extraction.id, site)
     if run is None:
         raise InputError(
@@ -65,6 +67,16 @@ def find_base(
             f"`actlas run {name} --extraction {extraction.id} --site {site}`"
         )
     return run
+
+
+def _unnamed(asked: Sequence[Run], extraction: Extraction, site: str) -> str:
+    if not asked:
+        return "name the run to build on with --base RUN; `actlas runs list` lists them"
+    run = asked[-1]
+    return (
+        f"run {run.id} is at {run.site or 'all sites'} of extraction {run.extraction_id}, not at "
+        f"{site} of {extraction.id}; name its own with --extraction and --site"
+    )
 
 
 def opened_base(database: Database, run: Run) -> Result:

@@ -159,4 +159,8 @@ def _curve(analysis: Analysis, rows: list[dict[str, Any]]) -> str:
     if {"low", "high"} <= set(rows[0]):
         band = base.mark_area(opacity=0.2).encode(alt.Y("low:Q", title=title), alt.Y2("high:Q"))
         drawn = band + drawn
+    if f"null_{column}" in rows[0]:
+        chance = base.mark_line(strokeDash=[4, 3], color="#767676")
+        drawn += chance.encode(alt.Y(f"null_{column}:Q", title=title))
+        title += " (dashed: by chance)"
     return _svg(drawn.properties(width=420, height=260, title=f"{title} over the layers"))

@@ -48,6 +48,7 @@ INPUTS: dict[str, tuple[type, str]] = {
     "base": (Result, "the result for acts of the analysis that this one builds on"),
 }
 PARAMETER_TYPES = (int, float, str, bool)
+ANY = "*"  # as a base: the run of any analysis, which the user names
 # Names that the host's own options and arguments have.
 HOSTS = (
     "analysis", "as_json", "device", "extraction", "force", "groups", "help", "json", "nonfinite",
@@ -214,11 +215,11 @@ def analysis(
     arrays: name → what it holds, with its shape.
     figures: name → function from the tables to a chart.
     headline: column of the first table to draw over the layers; columns low and high beside
-        it are its band.
+        it are its band, a column null_HEADLINE its level of chance.
     name: how it is called (default: the function's name).
     allow_nonfinite: whether it can take rows with NaN or infinity.
     base: the analysis whose result for the same site it takes as `base: Result`, and whose
-        results `others` come with.
+        results `others` come with; "*": of any analysis, the run that the user names.
 
     Raises AnalysisError where the signature or a table is not as described.
     """

@@ -18,7 +18,7 @@ from ..core import (
     Result,
     Weights,
 )
-from ..registry import Analysis, registry
+from ..registry import ANY, Analysis, registry
 
 ROWS, WIDTH, CLASSES = 240, 12, 4
 TOLERANCE = 1e-6
@@ -108,7 +108,7 @@ def synthetic(analysis: Analysis) -> dict[str, Any]:
     if "others" in analysis.needs:
         made["others"] = Others.of(Activations.of(Y, site="layers.1"))
     if analysis.base is not None:
-        _build(made, registry().get(analysis.base))
+        _build(made, registry().get("ica" if analysis.base == ANY else analysis.base))
     return {name: made[name] for name in analysis.needs if name in made}
 
 
