@@ -12,6 +12,7 @@ from scipy.optimize import minimize
 import actlas
 from actlas.api.training import train_toy
 from actlas.core import Dataset, DatasetError, InputError, ModelError
+from actlas.plugins.capacity import capacities, capacity
 from actlas.plugins.toy import (
     PHASES,
     TRIPLE,
@@ -19,6 +20,7 @@ from actlas.plugins.toy import (
     ToyTask,
     density_for,
     draw,
+    draw_evenly,
     feature_loss,
     kurtosis_of,
     marginal_benefit,
@@ -56,12 +58,10 @@ REFERENCES = [
 ]
 
 
-def capacities(W):
-    """Capacity by its definition, features × features."""
-    G = W @ np.swapaxes(W, -1, -2)
-    n = np.diagonal(G, axis1=-2, axis2=-1)
-    alive = n > 1e-16 * n.max(axis=-1, keepdims=True)
-    return np.where(alive, n**2 / np.maximum((G**2).sum(-1), 1e-300), 0)
+def every_capacity(weights):
+    """Capacities (…, features) of weights (…, features, dims)."""
+    flat = [capacities(W) for W in weights.reshape(-1, *weights.shape[-2:])]
+    return np.reshape(flat, weights.shape[:-1])
 
 
 # The quadratic model's theory
@@ -173,7 +173,9 @@ def test_training_reaches_the_optimum_from_every_start(N, D, kurtosis, decay, lo
     best = optimum(decay ** np.arange(N), kurtosis, D)
     assert found.spread[0] < 1e-6
     assert found.loss[0].min() == pytest.approx(best.loss, rel=1e-6)
-    assert capacities(found.weights[0]) == pytest.approx(np.tile(best.capacity, (3, 1)), abs=1e-6)
+    assert every_capacity(found.weights[0]) == pytest.approx(
+        np.tile(best.capacity, (3, 1)), abs=1e-6
+    )
     n = (found.weights[0] ** 2).sum(axis=2)
     assert n == pytest.approx(np.tile(best.norm2, (3, 1)), abs=1e-6)
     assert found.bias.ravel() == pytest.approx([(decay ** np.arange(N)).sum() - n[0].sum()] * 3)
@@ -186,7 +188,7 @@ def test_trained_models_turn_where_the_formula_says(bias):
     for _ in range(12):
         r = (low + high) / 2
         found = train_quadratic(np.stack([np.ones(5), r], 1), kurtosis, 1, bias=bias, starts=2)
-        C = capacities(found.best)[:, 1]
+        C = every_capacity(found.best)[:, 1]
         assert pytest.approx(pair_capacity(r, kurtosis, bias=bias), abs=1e-4) == C
         there = C > 1e-5
         low, high = np.where(there, low, r), np.where(there, r, high)
@@ -309,6 +311,18 @@ def test_features_have_the_moments_they_are_said_to_have(values):
         density_for("uniform", 1.5)
 
 
+def test_samples_that_starts_are_judged_by_have_the_same_means():
+    density = torch.tensor([0.02, 0.3, 1.0]).double()
+    x, weight = draw_evenly("positive", density, 100_000, 5, torch.Generator())
+    for cell, w, p in zip(x, weight, density.tolist(), strict=True):
+        assert float(w.mean()) == pytest.approx(1, rel=1e-3)
+        assert ((w[:, None] * cell).mean(0) / p).numpy() == pytest.approx([0.5] * 5, rel=0.03)
+        together = float((w * cell[:, 0] * cell[:, 1]).mean())
+        assert together == pytest.approx(p**2 / 4, rel=0.05)
+    met = (x[0] != 0).sum(1).bincount(minlength=3)
+    assert met[2] > 10_000  # plain samples would have 400
+
+
 # As models of the platform
 
 
@@ -366,6 +380,14 @@ def test_instances_are_models_of_their_own(folder):
     assert other.spec == f"toy:{folder}#2"
     losses = first.configuration["loss"]
     assert losses == sorted(losses)
+
+
+def test_the_analysis_of_capacity_finds_what_was_trained(folder):
+    model = toy(str(folder), **OPTIONS | {"compute_dtype": "auto"})
+    result = capacity(model.weights)
+    found = [row["capacity"] for row in result.tables["features"]]
+    assert found == pytest.approx([1, 0.76471, 0.23529, 0, 0, 0], abs=1e-5)
+    assert [(row["size"], row["dimension"]) for row in result.tables["blocks"]] == [(2, 1), (1, 1)]
 
 
 def test_the_scheme_is_an_entry_point():

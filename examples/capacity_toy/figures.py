@@ -25,20 +25,20 @@ def quadratic_diagram(rows: Rows, *, bias: bool) -> Any:
     import altair as alt
 
     edges = _edged(rows, "ratio", "kurtosis", logs=(False, True))
+    ends = [3.0, max(edge["kurtosis1"] for edge in edges)]
+    y = alt.Y("kurtosis0:Q", title="kurtosis κ").scale(type="log", domain=ends, nice=False)
     cells = (
         alt.Chart(alt.InlineData(values=edges))
-        .mark_rect()
+        .mark_rect(clip=True)
         .encode(
             alt.X("ratio0:Q", title="importance ratio v₂/v₁").scale(domain=[0, 1]),
             alt.X2("ratio1"),
-            alt.Y("kurtosis0:Q", title="kurtosis κ").scale(type="log", domain=[3, 55], nice=False)
-            .axis(values=[3, 4, 5, 7, 10, 20, 30, 50]),
-            alt.Y2("kurtosis1"),
+            y.axis(values=[3, 4, 5, 7, 10, 20, 30, 50]), alt.Y2("kurtosis1"),
             alt.Color("trained:Q", title="capacity of 2").scale(scheme="purples", domain=[0, 0.5]),
             tooltip=["ratio:Q", "kurtosis:Q", "trained:Q", "analytic:Q"],
         )
     )  # fmt: skip
-    k = np.geomspace(3, 55, 200)
+    k = np.geomspace(ends[0], ends[1], 200)
     line = [{"r": r, "k": v} for r, v in zip(pair_boundary(k, bias=bias).tolist(), k, strict=True)]
     title = f"Two features in one dimension, {'with' if bias else 'without'} output bias"
     return (cells + _line(line, "r", "k")).properties(title=title, width=SIDE, height=SIDE)
@@ -95,12 +95,14 @@ def allocation_chart(rows: Rows) -> Any:
         lines += [{"v": a, "C": b, "κ": f"{kurtosis:g}"} for a, b in zip(v, ramp, strict=True)]
     points = [row | {"κ": f"{row['kurtosis']:g}"} for row in rows]
     colour = alt.Color("κ:N", title="kurtosis", sort=None).scale(scheme="dark2")
-    x = alt.X("v:Q", title="importance v").scale(domain=[0, 1.02])
+    x = alt.X("v:Q", title="importance v").scale(domain=[0, 1.02], nice=False)
     drawn = alt.Chart(alt.InlineData(values=_plain(lines))).mark_line(clip=True)
     marks = alt.Chart(alt.InlineData(values=points)).mark_point(size=55, filled=True)
     title = "Capacity by importance: trained (points), optimum (lines)"
     return (
-        drawn.encode(x, alt.Y("C:Q", title="capacity C").scale(domain=[0, 1.02]), colour)
+        drawn.encode(
+            x, alt.Y("C:Q", title="capacity C").scale(domain=[0, 1.02], nice=False), colour
+        )
         + marks.encode(alt.X("importance:Q"), alt.Y("trained:Q"), colour)
     ).properties(title=title, width=SIDE + 90, height=SIDE - 60)
 
@@ -120,7 +122,7 @@ def benefit_chart() -> Any:
         .mark_line()
         .encode(
             alt.X("C:Q", title="capacity C"),
-            alt.Y("gain:Q", title="−dL/dC").scale(type="log"),
+            alt.Y("gain:Q", title="−dL/dC").scale(type="log", domain=[0.4, 50], nice=False),
             alt.Color("κ:N", title="kurtosis", sort=None).scale(scheme="dark2"),
         )
         .properties(width=SIDE + 90, height=SIDE - 60)
@@ -134,8 +136,8 @@ def scatter(cells: Rows) -> Any:
     points = alt.Chart(alt.InlineData(values=cells)).mark_circle(size=14, opacity=0.5)
     line = _line([{"r": 0, "k": 0}, {"r": 0.5, "k": 0.5}], "r", "k")
     encoded = points.encode(
-        alt.X("analytic:Q", title="capacity by the formula"),
-        alt.Y("trained:Q", title="capacity trained"),
+        alt.X("analytic:Q", title="capacity by the formula").scale(domain=[0, 0.51], nice=False),
+        alt.Y("trained:Q", title="capacity trained").scale(domain=[0, 0.51], nice=False),
         alt.Color("bias:N", title="output bias").scale(scheme="dark2"),
     )
     title = "Second feature, every cell of both diagrams"

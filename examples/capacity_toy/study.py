@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from actlas.plugins.capacity import capacities
 from actlas.plugins.toy import (
@@ -92,10 +92,11 @@ def relu_cells(size: Size, features: Literal[2, 3], seed: int = 0) -> Rows:
     return records(columns)
 
 
-def phases(capacity: Floats) -> list[str]:
+def phases(capacity: ArrayLike) -> list[str]:
     """Which phase the last feature's capacity tells."""
-    shares = (capacity >= PRESENT) & (capacity <= 1 - PRESENT)
-    which = np.where(shares, 2, np.where(capacity > 0.5, 1, 0))
+    C = np.asarray(capacity)
+    shares = (C >= PRESENT) & (C <= 1 - PRESENT)
+    which = np.where(shares, 2, np.where(C > 0.5, 1, 0))
     return [PHASES[i] for i in which]
 
 

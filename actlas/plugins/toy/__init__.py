@@ -19,7 +19,7 @@ from .phases import PHASES, TRIPLE, Phase, relu_boundaries, relu_losses, relu_ph
 from .quadratic import quadratic_gradient, quadratic_loss, train_quadratic
 from .recipes import FAST, LONG, RECIPES, TMS, Recipe
 from .sampled import train_relu, train_sampled
-from .samples import MOMENTS, VALUES, Values, density_for, draw, kurtosis_of
+from .samples import MOMENTS, VALUES, Values, density_for, draw, draw_evenly, kurtosis_of
 from .trained import Trained
 from .training import ToyTask, TrainedToy, importance_list, train_toy
 from .vectors import VectorFeed, sample_vectors, vector_of, vector_text
@@ -46,6 +46,7 @@ __all__ = [
     "VectorFeed",
     "density_for",
     "draw",
+    "draw_evenly",
     "feature_loss",
     "importance_list",
     "kurtosis_of",

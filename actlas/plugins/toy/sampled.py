@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from .recipes import FAST, LONG, Recipe, descend, one_thread
-from .samples import Values, check_density, draw
+from .samples import Values, check_density, draw, draw_evenly
 from .trained import Cells, Trained, cells
 
 if TYPE_CHECKING:
@@ -38,7 +38,7 @@ def train_relu(
     starts: with 1 or 2 dimensions single starts often fail; keep at least 8.
 
     All cells and starts meet the same draws, and differ by where they begin; starts are compared on
-    16,384 further samples. Raises InputError.
+    16,384 further samples, half of them with up to three features at once. Raises InputError.
     """
     import torch
 
@@ -66,7 +66,7 @@ def train_relu(
         descend([W, b], gradients, recipe)
 
     def losses(x: "Tensor") -> "Tensor":
-        return (hidden_and_error(x)[1].square() * I_).sum((2, 3))
+        return (hidden_and_error(x)[1].square() * I_).sum(3)
 
     loss = _judged("positive", density_, asked, draws, losses)
     return Trained(W.double().numpy(), loss, b[:, :, 0].double().numpy())
@@ -109,7 +109,7 @@ def train_sampled(
 
     with one_thread():
         descend([W, c][: 1 + bias], gradients, recipe)
-    loss = _judged(values, density_, asked, draws, lambda x: hidden_and_error(x)[1].square().sum(2))
+    loss = _judged(values, density_, asked, draws, lambda x: hidden_and_error(x)[1].square())
     return Trained(W.double().numpy(), loss, c.double().numpy() if bias else None)
 
 
@@ -132,11 +132,15 @@ def _judged(
     draws: "Generator",
     losses: "Callable[[Tensor], Tensor]",
 ) -> NDArray[np.float64]:
-    """Return mean losses (cells, starts) over samples that nobody was trained on."""
+    """Return mean losses (cells, starts) over samples that nobody was trained on.
+
+    losses: of features (cells, rows, features), those of every row (cells, starts, rows).
+    """
     import torch
 
     total = torch.zeros(len(density), asked.starts, dtype=torch.float64)
     for _ in range(JUDGED // BLOCK):
-        total += losses(draw(values, density, BLOCK, asked.features, draws))
+        x, weight = draw_evenly(values, density, BLOCK, asked.features, draws)
+        total += (losses(x) * weight[:, None]).sum(2)
     found: NDArray[np.float64] = (total / JUDGED).numpy()
     return found
