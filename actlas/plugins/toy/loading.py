@@ -23,12 +23,12 @@ def toy(rest: str, *, device: str, compute_dtype: str, trust_remote_code: bool) 
             f"to #{len(config.loss) - 1}"
         )
     arrays = {name: t[int(number)] for name, t in read_weights(folder, config).items()}
-    if compute_dtype != "auto":
-        arrays = {name: t.to(getattr(torch, compute_dtype)) for name, t in arrays.items()}
     hasher = xxhash.xxh3_128(f"{config.kind} {config.importance}".encode())
     for name, tensor in sorted(arrays.items()):
         hasher.update(f"{name} {tuple(tensor.shape)} {tensor.dtype}".encode())
         hasher.update(tensor.contiguous().reshape(-1).view(torch.uint8).numpy().tobytes())
+    if compute_dtype != "auto":
+        arrays = {name: t.to(getattr(torch, compute_dtype)) for name, t in arrays.items()}
     device = pick_device(device)
     module = network(config, arrays["weight"], arrays.get("bias")).eval().to(device)
     spec = f"toy:{folder.resolve()}{mark}{number if mark else ''}"
