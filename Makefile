@@ -6,7 +6,7 @@ INSTALL := $(PIP) install --quiet --constraint requirements/constraints.txt
 # On two cores more threads only get into each other's way.
 export TOKENIZERS_PARALLELISM ?= true
 
-.PHONY: demo test check format docs bench bench-convexity bench-peers example-ica clean
+.PHONY: demo test check format docs bench bench-convexity bench-peers example-ica example-toy clean
 
 demo: .venv/demo.installed
 	$(PY) -m actlas demo
@@ -14,6 +14,10 @@ demo: .venv/demo.installed
 # Minutes on two cores; `make example-ica QUICK=--quick` is a try.
 example-ica: .venv/demo.installed
 	$(PY) -m examples.ica_universal $(QUICK)
+
+# Toy models beside their theory; `make example-toy QUICK=--quick` is a try.
+example-toy: .venv/demo.installed
+	$(PY) -m examples.capacity_toy $(QUICK)
 
 test: .venv/dev.installed
 	$(PY) -m pytest

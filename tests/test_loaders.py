@@ -63,7 +63,8 @@ def plugin(tmp_path):
 @pytest.mark.usefixtures("installed")
 def test_schemes_are_known_before_anything_is_imported():
     found = Registry()
-    assert found.loader_names == ["fake_broken_loader", "fake_misnamed_loader", "fake_wrong", "sim"]
+    fake = ["fake_broken_loader", "fake_misnamed_loader", "fake_wrong", "sim"]
+    assert found.loader_names == [*fake, "toy"]
     assert not any(name.startswith("actlas_fake") for name in sys.modules)
     assert "sim" not in found.names
     found.loader("sim")
@@ -126,7 +127,9 @@ def test_the_plugin_list_shows_loaders():
 
 
 @pytest.mark.usefixtures("installed")
-@pytest.mark.parametrize(("only", "there"), [("sim", ["sim"]), ("", []), ("fake_norms", [])])
+@pytest.mark.parametrize(
+    ("only", "there"), [("sim", ["sim", "toy"]), ("", ["toy"]), ("fake_norms", ["toy"])]
+)
 def test_the_environment_says_which_loaders_are_admitted(monkeypatch, only, there):
     monkeypatch.setenv("ACTLAS_PLUGINS", only)
     assert Registry().loader_names == there
@@ -141,7 +144,7 @@ def test_a_file_gives_its_loaders_on_the_command_line(plugin, tmp_path):
     shown = good("plugins", "list", "--plugin", plugin, "--json").json
     assert "tiny:" in {row["name"] for row in shown}
     assert fails("sites", "tiny:x") == (
-        "unknown scheme 'tiny' in 'tiny:x'; there is hf, actlas, torch"
+        "unknown scheme 'tiny' in 'tiny:x'; there is hf, actlas, torch, toy"
     )
 
 

@@ -5,7 +5,7 @@ import sys
 import click
 
 from .. import __version__
-from . import data, doctor, extract, lookups, nouns, plugins, results, run, store, transfer
+from . import data, doctor, extract, lookups, nouns, plugins, results, run, store, train, transfer
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
@@ -20,7 +20,7 @@ def cli() -> None:
 
 for command in (
     extract.extract, run.run, lookups.top, lookups.near, data.sql, extract.sites,
-    transfer.export, transfer.import_,
+    transfer.export, transfer.import_, train.train,
     *nouns.GROUPS, results.results, plugins.plugins, store.store, doctor.doctor, doctor.demo,
 ):  # fmt: skip
     cli.add_command(command)

@@ -1,0 +1,1 @@
+"""Toy models of superposition: what training finds, beside what theory says."""

@@ -1,0 +1,121 @@
+"""The page, its cells as JSON, and the verdicts."""
+
+import json
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+import actlas
+from actlas.plugins.capacity import capacity
+from actlas.plugins.toy import ToyTask, toy, train_toy
+
+from . import figures, study, verdicts
+from .study import QUICK, Rows, Size
+from .verdicts import Verdict
+
+Say = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class Drawing:
+    """A figure as SVG, and what one sees."""
+
+    svg: str
+    caption: str
+
+
+def write_page(folder: Path, size: Size, say: Say) -> list[Verdict]:
+    """Train everything, write report.html, cells.json and verdicts.json; return the verdicts."""
+    import jinja2
+
+    found = _tables(size, say)
+    blocks, gram = _blocks(folder / "model", say)
+    judged = _judged(found)
+    (folder / "cells.json").write_text(json.dumps(found, indent=1) + "\n", "utf-8")
+    text = json.dumps([asdict(one) for one in judged], indent=2, ensure_ascii=False)
+    (folder / "verdicts.json").write_text(text + "\n", "utf-8")
+    source = resources.files(__package__).joinpath("page.html.j2").read_text("utf-8")
+    environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined)
+    html = environment.from_string(source).render(
+        verdicts=judged, tables=found, blocks=blocks, drawings=_drawings(found, gram),
+        clear=verdicts.clear_cell, quick=size is QUICK, version=actlas.__version__,
+    )  # fmt: skip
+    (folder / "report.html").write_text(html, "utf-8")
+    return judged
+
+
+def _tables(size: Size, say: Say) -> dict[str, Rows]:
+    say("quadratic models: reference cases, boundaries, allocation")
+    found = {
+        "cases": study.cases(),
+        "boundaries": study.located(bias=True) + study.located(bias=False),
+        "allocation": study.allocation(),
+    }
+    say(f"quadratic diagrams, twice {size.quadratic}² cells of 6 starts")
+    found["with bias"] = study.quadratic_cells(size, bias=True)
+    found["without bias"] = study.quadratic_cells(size, bias=False)
+    say("ReLU models: pentagon and pairs")
+    found["outcomes"] = study.outcomes(size)
+    for features in (2, 3):
+        say(f"ReLU diagram, {features} in {features - 1}: {size.relu}² cells, {size.starts} starts")
+        found[f"relu {features}"] = study.relu_cells(size, 2 if features == 2 else 3)
+    return found
+
+
+def _blocks(folder: Path, say: Say) -> tuple[list[dict[str, Any]], Any]:
+    """Analyse one trained model as a user would: its blocks, and its Gram matrix by block."""
+    say("analysis `capacity` of a trained model")
+    features, dims, decay = study.ALLOCATED
+    task = ToyTask("quadratic", features, dims, str(decay), kurtosis=6.0)
+    train_toy(task, folder, force=True)
+    model = toy(str(folder), device="cpu", compute_dtype="auto", trust_remote_code=False)
+    result = capacity(model.weights, parameter="layers.0.weight")
+    return list(result.tables["blocks"]), result.figures["gram"]
+
+
+def _judged(found: dict[str, Rows]) -> list[Verdict]:
+    return [
+        verdicts.on_cases(found["cases"]),
+        verdicts.on_boundaries(found["boundaries"]),
+        verdicts.on_quadratic(found["with bias"] + found["without bias"]),
+        verdicts.on_benefit(found["allocation"]),
+        verdicts.on_outcomes(found["outcomes"]),
+        verdicts.on_relu(found["relu 2"], 2),
+        verdicts.on_relu(found["relu 3"], 3),
+    ]
+
+
+def _drawings(found: dict[str, Rows], gram: Any) -> list[Drawing]:
+    with_bias = [row | {"bias": "with"} for row in found["with bias"]]
+    without = [row | {"bias": "without"} for row in found["without bias"]]
+    charts = [
+        (figures.quadratic_diagram(with_bias, bias=True),
+         "Colour: trained capacity of the less important feature. Line: r = 2/(κ − 1). To its left "
+         "the feature is ignored; to its right the two share the dimension."),
+        (figures.quadratic_diagram(without, bias=False),
+         "The same without an output bias; the line is r = 2κ/(κ² − 3), a little further left."),
+        (figures.scatter(with_bias + without),
+         "Every cell of both diagrams: on the line, training and formula agree."),
+        (figures.relu_diagram(found["relu 2"], 2),
+         "Which phase the trained model is in, by the capacity of its last feature. Lines: where "
+         "fixed weights cost the same; they meet at p = 4/7, r = 1."),
+        (figures.relu_diagram(found["relu 3"], 3),
+         "Three features in two dimensions. For r > 1 the last one is alone and the others share."),
+        (figures.benefit_chart(),
+         "Above kurtosis 3 returns diminish, so features share; at 3 they are constant; below they "
+         "grow, so a feature has a dimension or nothing."),
+        (figures.allocation_chart(found["allocation"]),
+         "Ten features in four dimensions. Sparser features (higher kurtosis) share more widely."),
+        (gram,
+         "Cosines between the ten features' directions at kurtosis 6, ordered by block: two have a "
+         "dimension each, four share two, and four are ignored."),
+    ]  # fmt: skip
+    return [Drawing(_svg(chart), caption) for chart, caption in charts]
+
+
+def _svg(chart: Any) -> str:
+    import vl_convert
+
+    return str(vl_convert.vegalite_to_svg(chart.to_dict()))
