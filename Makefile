@@ -6,10 +6,14 @@ INSTALL := $(PIP) install --quiet --constraint requirements/constraints.txt
 # On two cores more threads only get into each other's way.
 export TOKENIZERS_PARALLELISM ?= true
 
-.PHONY: demo test check format docs bench bench-convexity bench-peers clean
+.PHONY: demo example-ica test check format docs bench bench-convexity bench-peers clean
 
 demo: .venv/demo.installed
 	$(PY) -m actlas demo
+
+# Minutes on two cores; `make example-ica QUICK=--quick` is a try.
+example-ica: .venv/demo.installed
+	$(PY) -m examples.ica_universal $(QUICK)
 
 test: .venv/dev.installed
 	$(PY) -m pytest

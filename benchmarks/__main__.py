@@ -7,7 +7,7 @@ import torch
 
 NAMES = (
     "startup", "reading", "lookups", "extraction", "memory", "postgres", "concurrency", "kills",
-    "ica", "convexity",
+    "ica", "ica_interpret", "ica_match", "convexity",
 )  # fmt: skip
 
 if __name__ == "__main__":

@@ -90,12 +90,12 @@ def test_the_index_ranks_what_is_stored(tiny, sqlite_store):
     small = sqlite_store.extract(tiny("bert"), texts, "layers.1", dtype="int8")
     stored = small.activations("layers.1").numpy()
     with sqlite_store.database.read() as session:
-        from actlas.core.tops import ENTRY
+        from actlas.storage.entries import unpack_entries
         from actlas.storage.tables import Payload, TopIndex
 
         index = session.query(TopIndex).one()
         data = session.get_one(Payload, index.data_id).data
-    entries = np.frombuffer(data, ENTRY).reshape(stored.shape[1], 2, index.k)
+    entries = unpack_entries(data, index.codec).reshape(stored.shape[1], 2, index.k)
     order = np.argsort(-stored, axis=0, kind="stable")[: index.k]
     np.testing.assert_array_equal(entries["row"][:, 0], order.T)
 

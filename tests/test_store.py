@@ -291,6 +291,20 @@ def test_removing_takes_everything_along_and_nothing_else(tiny, store):
     assert set(store.database.sizes().values()) == {0}
 
 
+def test_what_is_removed_after_it_was_opened_gives_no_other_numbers(tiny, store):
+    """A later extraction may have its number, and its bytes their places."""
+    extraction = store.extract(tiny("gpt2"), data(4), "embed")
+    acts = extraction.activations("embed")
+    acts[[0, 1]]
+    remove(store, "extractions", extraction.id)
+    for again in (False, True):
+        if again:
+            store.extract(tiny("gpt2"), data(4), "layers.1")
+        for read in (acts.numpy, lambda: acts[[0, 1]]):
+            with pytest.raises(actlas.InputError, match="removed from the store"):
+                read()
+
+
 @pytest.mark.parametrize("noun", ["models", "datasets"])
 def test_what_is_in_use_is_not_removed(tiny, store, noun):
     extraction = store.extract(tiny("gpt2"), data(2), "embed")

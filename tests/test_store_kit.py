@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 from sqlalchemy.engine import URL, Connection, Engine
+from sqlalchemy.pool import PoolProxiedConnection
 
 from actlas.core import StoreError
 from actlas.storage import Backend
@@ -38,9 +39,12 @@ class Other(Backend):
         return self.inner.reserve(connection, table, n)
 
     def blobs(
-        self, connection: Connection, parts: Sequence[tuple[int, int, int]]
+        self, connection: PoolProxiedConnection, parts: Sequence[tuple[int, int, int]]
     ) -> Iterator[bytes]:
         return self.inner.blobs(connection, parts)
+
+    def begin(self, connection: PoolProxiedConnection) -> None:
+        self.inner.begin(connection)
 
     def select(self, statement: str, limit: int | None) -> tuple[list[str], list[tuple[Any, ...]]]:
         return self.inner.select(statement, limit)

@@ -7,6 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from actlas.core import TopKeeper
+from actlas.core.tops import _descending, _order
 
 
 def sorted_entries(matrix, k):
@@ -72,3 +73,12 @@ def test_nan_is_passed_over_and_zero_has_no_sign():
     keeper = TopKeeper(3, 20)
     keeper.update(matrix)
     assert_same(keeper, matrix.numpy() + 0.0, 20)
+
+
+@pytest.mark.parametrize("width", [1, 3, 1000, 2**31, 2**32])
+def test_order_is_stable_for_any_width(width):
+    """Where the places do not fit into the keys as well, they are sorted otherwise."""
+    rng = np.random.default_rng(0)
+    units = np.sort(rng.integers(0, width, 500))
+    keys = _descending(units, rng.integers(-3, 4, 500).astype(np.float32))
+    np.testing.assert_array_equal(_order(keys, width), np.argsort(keys, kind="stable"))

@@ -104,6 +104,7 @@ def test_payloads_too_long_too_short_and_lost(store_url: str) -> None:
         ("DELETE FROM parts WHERE shard = 1", "lacks samples"),
         ("DELETE FROM top_indexes WHERE shard = 1", "indexes do not cover"),
         ("UPDATE top_indexes SET first_row = first_row + 1", "indexes do not cover"),
+        ("UPDATE top_indexes SET codec = 'float8+1'", "codec 'float8+1' is unknown"),
         ("UPDATE samples SET text = 'other' WHERE sample = 2", "texts do not match"),
         ("UPDATE samples SET sample = 77 WHERE sample = 2", "misnumbered"),
         ("UPDATE datasets SET digest = 'x'", "texts do not match"),

@@ -1,6 +1,9 @@
 """A report of one extraction and its runs, as a single HTML file that works offline."""
 
+import base64
+import zlib
 from collections.abc import Mapping, Sequence
+from html import escape
 from importlib import resources
 from pathlib import Path
 from typing import Any
@@ -10,6 +13,8 @@ from ..storage import Dataset, Model
 from .handles import StoredExtraction, StoredRun
 from .store import Store
 from .tables import headlines
+
+LARGEST_SVG = 250_000  # characters
 
 
 def write_report(
@@ -63,15 +68,29 @@ def _section(name: str, runs: list[StoredRun]) -> dict[str, Any]:
         "columns": _columns(analysis, table, rows),
         "curve": _curve(analysis, rows),
         "figures": [
-            (f"{title} at {last.site or 'all sites'}", svg)
+            (
+                shown := f"{title.replace('_', ' ')} at {last.site or 'all sites'}",
+                _picture(last.result.figures[title], shown),
+            )
             for title in analysis.figures
-            if (svg := _svg(last.result.figures[title]))
         ]
         if _can_draw()
         else [],
-        "warnings": sorted({w for r in runs for w in r.record.warnings}),
+        "warnings": _warnings(runs),
         "seconds": sum(r.record.seconds for r in runs),
     }
+
+
+def _warnings(runs: list[StoredRun]) -> list[str]:
+    """Each warning once, after the sites it is of where it is not of all."""
+    sites: dict[str, list[str]] = {}
+    for run in runs:
+        for said in run.record.warnings:
+            sites.setdefault(said, []).append(run.site or "all sites")
+    return [
+        said if len(where) == len(runs) else f"{', '.join(where)}: {said}"
+        for said, where in sites.items()
+    ]
 
 
 def _columns(analysis: Analysis, table: str, rows: list[dict[str, Any]]) -> dict[str, str]:
@@ -91,6 +110,38 @@ def _svg(chart: Any) -> str:
     import vl_convert
 
     return str(vl_convert.vegalite_to_svg(chart.to_dict()))
+
+
+def _picture(chart: Any, title: str) -> str:
+    """Draw a chart as SVG, or as PNG where it has so many marks that SVG would swell the page."""
+    import vl_convert
+
+    svg = _svg(chart)
+    if len(svg) <= LARGEST_SVG:
+        return svg
+    png = vl_convert.vegalite_to_png(chart.to_dict(), scale=2)
+    width = int.from_bytes(png[16:20], "big") // 2  # as the header says, at two pixels a point
+    data = base64.b64encode(_packed(png)).decode()
+    return f'<img alt="{escape(title)}" width="{width}" src="data:image/png;base64,{data}">'
+
+
+def _packed(png: bytes) -> bytes:
+    """Compress a PNG again, which vl-convert does in haste: a third of the size is left."""
+    kept, pixels, place = [], b"", 8
+    while place < len(png):
+        size = int.from_bytes(png[place : place + 4], "big")
+        name, data = png[place + 4 : place + 8], png[place + 8 : place + 8 + size]
+        if name == b"IDAT":
+            pixels += data
+        else:
+            kept.append(name + data)
+        place += size + 12
+    kept.insert(-1, b"IDAT" + zlib.compress(zlib.decompress(pixels), 9))
+    chunks = [
+        (len(part) - 4).to_bytes(4, "big") + part + zlib.crc32(part).to_bytes(4, "big")
+        for part in kept
+    ]
+    return png[:8] + b"".join(chunks)
 
 
 def _curve(analysis: Analysis, rows: list[dict[str, Any]]) -> str:

@@ -177,9 +177,10 @@ class Activations:
         if len(picked) and picked.dtype.kind not in "iu":
             raise InputError(f"rows are whole numbers, a slice or a mask, not {picked.dtype}")
         picked = picked.astype(np.int64)
-        if len(picked) and (picked.min() < -n or picked.max() >= n):
+        least, most = (picked.min(), picked.max()) if len(picked) else (0, -1)
+        if least < -n or most >= n:
             raise InputError(f"row {int(np.abs(picked).max())} is outside 0…{n - 1}")
-        return np.where(picked < 0, picked + n, picked)
+        return np.where(picked < 0, picked + n, picked) if least < 0 else picked
 
     def take(self, rows: slice | Sequence[int] | NDArray[Any]) -> "Activations":
         """Return a view on some rows (indices, slice or mask); nothing is read yet."""

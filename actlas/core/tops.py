@@ -95,14 +95,30 @@ class _Side:
             return
         unit, values, rows = map(np.concatenate, zip(*self._pending, strict=True))
         self._pending, self._waiting = [], 0
-        changed = np.flatnonzero(np.bincount(unit, minlength=self.width))
+        counts = np.bincount(unit, minlength=self.width)
+        changed = np.flatnonzero(counts)
         units = np.concatenate([np.repeat(changed, self.k), unit])
         values = np.concatenate([self.values[changed].ravel(), values])
         rows = np.concatenate([self.rows[changed].ravel(), rows])
-        order = np.argsort(_descending(units, values), kind="stable")  # of equals the first row
-        starts = np.searchsorted(units[order], changed)
+        order = _order(_descending(units, values), self.width)  # of equals the first row
+        lengths = counts[changed] + self.k
+        starts = np.cumsum(lengths) - lengths
         kept = order[starts[:, None] + np.arange(self.k)]
         self.values[changed], self.rows[changed] = values[kept], rows[kept]
+
+
+def _order(keys: NDArray[np.uint64], width: int) -> NDArray[np.int64]:
+    """Sort keys of `_descending` stably.
+
+    Where the place fits into the key as well, sorting the keys themselves is several times
+    as fast as finding their order.
+    """
+    free = 32 - (width - 1).bit_length()
+    if len(keys) >> free:
+        return np.argsort(keys, kind="stable")
+    placed = (keys << np.uint64(free)) | np.arange(len(keys), dtype=np.uint64)
+    placed.sort()
+    return (placed & np.uint64((1 << free) - 1)).astype(np.int64)
 
 
 def _descending(units: NDArray[Any], values: NDArray[np.float32]) -> NDArray[np.uint64]:

@@ -15,6 +15,7 @@ from typing import Any, final
 
 import sqlalchemy as sa
 from sqlalchemy.engine import URL, Connection, Engine, make_url
+from sqlalchemy.pool import PoolProxiedConnection
 
 from ..core import ReadOnlyError, StoreError, UnavailableError
 
@@ -80,12 +81,15 @@ class Backend(ABC):
 
     @abstractmethod
     def blobs(
-        self, connection: Connection, parts: Sequence[tuple[int, int, int]]
+        self, connection: PoolProxiedConnection, parts: Sequence[tuple[int, int, int]]
     ) -> Iterator[bytes]:
         """Yield bytes [start, stop) of payloads: parts are (payload id, start, stop).
 
-        Fewer bytes, or none, where the store has lost them.
+        connection: the driver's. Fewer bytes, or none, where the store has lost them.
         """
+
+    def begin(self, connection: PoolProxiedConnection) -> None:  # noqa: B027  # most do it alone
+        """Begin a transaction that reads, where the driver does not with its first statement."""
 
     @abstractmethod
     def select(self, statement: str, limit: int | None) -> tuple[list[str], list[tuple[Any, ...]]]:
@@ -200,11 +204,15 @@ class SQLite(Backend):
         last = connection.exec_driver_sql(f'SELECT COALESCE(MAX(id), 0) FROM "{table}"').scalar()
         return range((last or 0) + 1, (last or 0) + 1 + n)
 
+    def begin(self, connection: PoolProxiedConnection) -> None:
+        """See `Backend.begin`: without one, every handle would lock and unlock the file."""
+        connection.cursor().execute("BEGIN")
+
     def blobs(
-        self, connection: Connection, parts: Sequence[tuple[int, int, int]]
+        self, connection: PoolProxiedConnection, parts: Sequence[tuple[int, int, int]]
     ) -> Iterator[bytes]:
         """See `Backend.blobs`."""
-        driver: Any = connection.connection.driver_connection
+        driver: Any = connection.driver_connection
         for payload, group in groupby(parts, key=itemgetter(0)):
             # With nothing open where the reader may stop.
             yield from _blob_parts(driver, payload, [(a, b) for _, a, b in group])
@@ -244,11 +252,7 @@ class SQLite(Backend):
 def _blob_parts(driver: Any, payload: int, spans: list[tuple[int, int]]) -> list[bytes]:
     try:
         with driver.blobopen("payloads", "data", payload, readonly=True) as blob:
-            size, found = len(blob), []
-            for start, stop in spans:
-                blob.seek(min(start, size))
-                found.append(blob.read(stop - start))
-            return found
+            return [blob[start:stop] for start, stop in spans]
     except sqlite3.OperationalError as error:
         if "no such rowid" not in str(error):
             raise
@@ -316,10 +320,10 @@ class PostgreSQL(Backend):
         return connection.execute(statement, named).scalars().all()
 
     def blobs(
-        self, connection: Connection, parts: Sequence[tuple[int, int, int]]
+        self, connection: PoolProxiedConnection, parts: Sequence[tuple[int, int, int]]
     ) -> Iterator[bytes]:
         """See `Backend.blobs`; substr of an external value reads only its part."""
-        driver: Any = connection.connection.driver_connection
+        driver: Any = connection.driver_connection
         with driver.cursor(binary=True) as cursor:
             for payload, start, stop in parts:
                 cursor.execute(
@@ -414,7 +418,7 @@ def _use_write_ahead_log(connection: Any) -> None:
             time.sleep(0.02)
 
 
-def _driver_errors() -> tuple[type[Exception], ...]:
+def driver_errors() -> tuple[type[Exception], ...]:
     """What the drivers raise where they are used without SQLAlchemy."""
     psycopg: Any = sys.modules.get("psycopg")
     return (sqlite3.Error, psycopg.Error) if psycopg else (sqlite3.Error,)
@@ -435,7 +439,7 @@ def translated(backend: Backend) -> Iterator[None]:
     except UnicodeDecodeError as error:
         raise StoreError(f"{backend.name}: {error}; {DAMAGED}") from error
     except Exception as error:
-        if not isinstance(error, (sa.exc.DatabaseError, *_driver_errors())):
+        if not isinstance(error, (sa.exc.DatabaseError, *driver_errors())):
             raise
         said = " ".join(str(getattr(error, "orig", None) or error).split())
         hint = {

@@ -1,5 +1,6 @@
 """Chunks: consecutive rows of a site as bytes, and the matrix read back from them."""
 
+import itertools
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
@@ -9,8 +10,9 @@ import numpy as np
 import sqlalchemy as sa
 from numpy.typing import NDArray
 from sqlalchemy.engine import Connection
+from sqlalchemy.pool import PoolProxiedConnection
 
-from ..core import CorruptError, Source
+from ..core import CorruptError, InputError, Source
 from .backends import Backend
 from .codecs import Packed, checksum, decode, row_bytes
 from .tables import Chunk
@@ -37,17 +39,46 @@ def write_chunks(
 
 @dataclass(frozen=True)
 class _Layout:
-    """The chunks of a matrix in row order: first rows, bytes a row, ids of their bytes."""
+    """The chunks of a matrix in row order: first rows, bytes a row, ids of their bytes.
+
+    kind: equal where chunks have the same codec and dtype.
+    start: what to take from a row's number times its bytes for its place in its chunk.
+    """
 
     chunks: Sequence[Any]
     first: NDArray[np.int64]
     size: NDArray[np.int64]
     data: NDArray[np.int64]
+    kind: NDArray[np.int64]
+    start: NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class _Runs:
+    """Ascending rows in stretches that are read in one go.
+
+    parts: what to read; edges: where the rows of each begin, and their end; chunk, kind: of each;
+    place: of every row among all that is read, laid end to end.
+    """
+
+    parts: list[tuple[int, int, int]]
+    edges: NDArray[np.int64]
+    place: NDArray[np.int64]
+    chunk: NDArray[np.int64]
+    kind: NDArray[np.int64]
+
+    def alike(self) -> Iterator[tuple[int, int]]:
+        """Cut the runs where the kind of their chunks changes, which is mostly nowhere."""
+        cuts = np.flatnonzero(self.kind[1:] != self.kind[:-1]) + 1
+        return itertools.pairwise([0, *cuts.tolist(), len(self.kind)])
 
 
 @final
 class ChunkSource(Source):
     """The matrix of one site in a store; every connection is opened for one read.
+
+    Chunks never change, so where they lie is looked up once, and later reads only make sure
+    that they are still there.
 
     base: number of its first row in the store, where that is not 0: in a shard.
     """
@@ -69,11 +100,15 @@ class ChunkSource(Source):
         return self.database.reading()
 
     @contextmanager
-    def _reading(self) -> Iterator[tuple[Connection, _Layout]]:
-        with self.database.reading() as connection:
-            if self._layout is None:
+    def _reading(self) -> Iterator[tuple[PoolProxiedConnection, _Layout]]:
+        if self._layout is None:
+            with self.database.reading() as connection:
                 self._layout = self._load(connection)
-            yield connection, self._layout
+                yield connection.connection, self._layout
+            return
+        with self.database.payloads() as driver:
+            self._ensure(driver, self._layout)
+            yield driver, self._layout
 
     def _load(self, connection: Connection) -> _Layout:
         statement = (
@@ -100,14 +135,26 @@ class ChunkSource(Source):
                 f"chunks hold {covered} of {self.shape[0]} rows; extract again into a new store"
             )
         sizes = [row_bytes(c.codec, c.dtype, self.shape[1]) for c in chunks]
-        columns = ([c.first_row for c in chunks], sizes, [c.data_id for c in chunks])
+        known: dict[tuple[str, str], int] = {}
+        kinds = [known.setdefault((c.codec, c.dtype), len(known)) for c in chunks]
+        starts = [c.first_row * size for c, size in zip(chunks, sizes, strict=True)]
+        columns = ([c.first_row for c in chunks], sizes, [c.data_id for c in chunks], kinds, starts)
         return _Layout(chunks, *(np.array(column, np.int64) for column in columns))
+
+    def _ensure(self, driver: PoolProxiedConnection, layout: _Layout) -> None:
+        """Raise InputError where the matrix is gone: its numbers may be those of another now."""
+        cursor = driver.cursor()
+        cursor.execute(f"SELECT checksum FROM chunks WHERE id = {layout.chunks[0].id}")
+        if list(cursor.fetchall()) != [(layout.chunks[0].checksum,)]:
+            raise InputError(
+                "the extraction was removed from the store after it was opened; open another"
+            )
 
     def read(self, start: int, stop: int, out: NDArray[Any]) -> None:
         """See `Source.read`; whole chunks are checked against their checksum."""
         if stop <= start:
             return
-        with self._reading() as (connection, layout):
+        with self._reading() as (driver, layout):
             low = int(layout.first.searchsorted(start, "right")) - 1
             high = int(layout.first.searchsorted(stop, "left"))
             wanted = layout.chunks[low:high]
@@ -118,7 +165,7 @@ class ChunkSource(Source):
                     wanted, spans, layout.size[low:high].tolist(), strict=True
                 )
             ]
-            datas = self._bytes(connection, parts)
+            datas = self._bytes(driver, parts)
             for chunk, (a, b), data in zip(wanted, spans, datas, strict=True):
                 if b - a == chunk.rows:
                     self._verify(chunk, data)
@@ -130,48 +177,55 @@ class ChunkSource(Source):
             return
         order = np.argsort(index, kind="stable")
         rows = index[order]
-        with self._reading() as (connection, layout):
-            where = layout.first.searchsorted(rows, "right") - 1
-            far = self.database.backend.seek_bytes // (2 * self.shape[1]) + 1
-            breaks = (np.diff(where) > 0) | (np.diff(rows) > far)
-            edges = np.array([0, *(np.flatnonzero(breaks) + 1), len(rows)])
-            lows, highs = rows[edges[:-1]], rows[edges[1:] - 1] + 1
-            chunk_of = where[edges[:-1]]
-            offset, size = layout.first[chunk_of], layout.size[chunk_of]
-            columns = (layout.data[chunk_of], (lows - offset) * size, (highs - offset) * size)
-            parts = list(zip(*(column.tolist() for column in columns), strict=True))
-            datas = list(self._bytes(connection, parts))
-        # Place of every row in the runs that were read, laid end to end.
-        starts = np.cumsum(highs - lows) - (highs - lows)
-        run = np.repeat(np.arange(len(lows)), np.diff(edges))
-        place = starts[run] + rows - lows[run]
-        self._decode_runs(layout, chunk_of, highs - lows, datas, place, order, run, out)
+        with self._reading() as (driver, layout):
+            runs = self._runs(layout, rows)
+            datas = list(self._bytes(driver, runs.parts))
+        for start, stop in runs.alike():
+            mine = slice(runs.edges[start], runs.edges[stop])
+            chunk = layout.chunks[runs.chunk[start]]
+            records = np.frombuffer(b"".join(datas[start:stop]), np.uint8)
+            records = records.reshape(-1, layout.size[runs.chunk[start]])
+            place = runs.place[mine] - runs.place[mine.start]
+            self._scatter(records, place, order[mine], chunk, out)
 
-    def _decode_runs(
+    def _runs(self, layout: _Layout, rows: NDArray[np.int64]) -> _Runs:
+        """Cut ascending rows where they change their chunk or lie far apart."""
+        where = layout.first.searchsorted(rows, "right") - 1
+        far = self.database.backend.seek_bytes // (2 * self.shape[1]) + 1
+        apart = rows + where * far  # another chunk is far as well
+        breaks = np.flatnonzero(apart[1:] - apart[:-1] > far) + 1
+        edges = np.concatenate([[0], breaks, [len(rows)]])
+        lows, ends = rows[edges[:-1]], rows[edges[1:] - 1] + 1
+        chunk, lengths = where[edges[:-1]], ends - lows
+        size, start = layout.size[chunk], layout.start[chunk]
+        columns = (layout.data[chunk], lows * size - start, ends * size - start)
+        parts = list(zip(*(column.tolist() for column in columns), strict=True))
+        skipped = lows - (np.cumsum(lengths) - lengths)
+        place = rows - np.repeat(skipped, edges[1:] - edges[:-1])
+        return _Runs(parts, edges, place, chunk, layout.kind[chunk])
+
+    def _scatter(
         self,
-        layout: _Layout,
-        chunk_of: NDArray[np.int64],
-        lengths: NDArray[np.int64],
-        datas: list[bytes],
+        records: NDArray[np.uint8],
         place: NDArray[np.int64],
-        order: NDArray[np.int64],
-        run: NDArray[np.int64],
+        to: NDArray[np.int64],
+        chunk: Any,
         out: NDArray[Any],
     ) -> None:
-        """Decode rows; runs of chunks with one codec together, which are mostly all."""
-        kinds = [(layout.chunks[c].codec, layout.chunks[c].dtype) for c in chunk_of.tolist()]
-        first = np.cumsum(lengths) - lengths
-        for start, stop in _same(kinds):
-            codec, dtype = kinds[start]
-            size = row_bytes(codec, dtype, self.shape[1])
-            records = np.frombuffer(b"".join(datas[start:stop]), np.uint8).reshape(-1, size)
-            mine = slice(*run.searchsorted([start, stop]))
-            found = np.empty((mine.stop - mine.start, self.shape[1]), out.dtype)
-            decode(records[place[mine] - first[start]], codec, dtype, found)
-            out[order[mine]] = found
+        """Decode the records at `place` into the rows `to`, which are mostly all."""
+        if len(to) == len(out):
+            moved = np.empty_like(place)
+            moved[to] = place
+            decode(records.take(moved, axis=0), chunk.codec, chunk.dtype, out)
+            return
+        found = np.empty((len(to), self.shape[1]), out.dtype)
+        decode(records.take(place, axis=0), chunk.codec, chunk.dtype, found)
+        out[to] = found
 
-    def _bytes(self, connection: Connection, parts: list[tuple[int, int, int]]) -> Iterator[bytes]:
-        found = self.database.backend.blobs(connection, parts)
+    def _bytes(
+        self, driver: PoolProxiedConnection, parts: list[tuple[int, int, int]]
+    ) -> Iterator[bytes]:
+        found = self.database.backend.blobs(driver, parts)
         for (payload, start, stop), data in zip(parts, found, strict=True):
             if len(data) != stop - start:
                 raise CorruptError(
@@ -186,12 +240,3 @@ class ChunkSource(Source):
                 f"chunk {chunk.id} (from row {chunk.first_row}, {chunk.rows} rows) does "
                 f"not match its checksum: the store is damaged; restore it or extract again"
             )
-
-
-def _same(kinds: Sequence[Any]) -> Iterator[tuple[int, int]]:
-    """Cut a sequence where its values change."""
-    start = 0
-    for i in range(1, len(kinds) + 1):
-        if i == len(kinds) or kinds[i] != kinds[start]:
-            yield start, i
-            start = i

@@ -165,6 +165,17 @@ def reread(
     return found, step
 
 
+def _given(halves: NDArray[np.float16]) -> "Tensor":
+    """Wrap bytes in a tensor; torch warns of those that may not be written, which nobody does."""
+    import torch
+
+    if halves.flags.writeable:
+        return torch.from_numpy(halves)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)
+        return torch.from_numpy(halves)
+
+
 def widen(halves: NDArray[np.float16], out: NDArray[np.float32]) -> None:
     """Cast float16 to float32; torch, where it is loaded anyway, does so 8 times faster."""
     torch = sys.modules.get("torch")
@@ -173,8 +184,6 @@ def widen(halves: NDArray[np.float16], out: NDArray[np.float32]) -> None:
         return
     # Few numbers are cast in pieces for which torch wakes no other thread.
     step = ONE_THREAD // max(1, out.shape[1]) if out.size <= 1 << 18 else len(out)
-    with warnings.catch_warnings():  # the bytes are read-only, and only read
-        warnings.simplefilter("ignore", UserWarning)
-        given, taken = torch.from_numpy(halves), torch.from_numpy(out)
+    given, taken = _given(halves), torch.from_numpy(out)
     for start in range(0, len(out), max(1, step)):
         taken[start : start + max(1, step)].copy_(given[start : start + max(1, step)])

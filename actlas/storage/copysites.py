@@ -129,7 +129,7 @@ class SiteCopier:
             )
             sizes: dict[int, int] = dict(session.execute(lengths).all())
             parts = [(d.data_id, 0, sizes.get(d.data_id, 0)) for d in described]
-            datas = self.source.backend.blobs(session.connection(), parts)
+            datas = self.source.backend.blobs(session.connection().connection, parts)
             for one, data in zip(described, datas, strict=True):
                 if checksum(data) != one.checksum:
                     raise CorruptError(

@@ -3,18 +3,20 @@
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from typing import Any, TypeVar, final
 
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
+from sqlalchemy.pool import PoolProxiedConnection
 
 from ..core import InputError, StoreError, UnavailableError, listing
 from . import schema
-from .backends import Backend, SQLite, backend_for, is_transient, translated
+from .backends import Backend, SQLite, backend_for, driver_errors, is_transient, translated
 from .tables import Activation, Base, Chunk, Dataset, Extraction, Model, Payload, Run, TopIndex
 
 Record = TypeVar("Record", bound=Base)
+T = TypeVar("T")
 NOUNS: dict[str, type[Base]] = {
     "models": Model,
     "datasets": Dataset,
@@ -118,6 +120,20 @@ class Database:
                 self._local.connection = None
 
     @contextmanager
+    def payloads(self) -> Iterator[PoolProxiedConnection]:
+        """The driver's connection, for bytes; within `reading`, that of it.
+
+        What SQLAlchemy does around a transaction costs more than reading some rows.
+        """
+        current: sa.Connection | None = getattr(self._local, "connection", None)
+        if current is not None:
+            yield current.connection
+            return
+        with translated(self.backend), closing(_begin(self.engine.raw_connection)) as connection:
+            self.backend.begin(connection)
+            yield connection
+
+    @contextmanager
     def write(self, lock: str | None = None, *, large: bool = False) -> Iterator[Session]:
         """A session that is committed at the end, or rolled back whole on any error.
 
@@ -138,17 +154,8 @@ class Database:
     def _begun(self, options: dict[str, Any]) -> Iterator[Session]:
         """A session whose transaction has begun; a busy or absent server is given time."""
         engine = self.engine.execution_options(**options)
-        session = Session(engine, expire_on_commit=False)
-        for pause in PAUSES:
-            try:
-                session.connection()
-                break
-            except sa.exc.OperationalError as error:
-                session.close()
-                if not is_transient(error):
-                    raise
-                time.sleep(pause)
-        with session:
+        with Session(engine, expire_on_commit=False) as session:
+            _begin(session.connection, session.close)
             yield session
 
     def records(self, noun: str) -> Sequence[Any]:
@@ -233,6 +240,20 @@ class Database:
                 for name in names
                 if name != schema.VERSION_TABLE
             }
+
+
+def _begin(attempt: Callable[[], T], give_up: Callable[[], None] = lambda: None) -> T:
+    """Connect; a busy or absent server is given time."""
+    expected: tuple[type[Exception], ...] = (sa.exc.OperationalError, *driver_errors())
+    for pause in PAUSES:
+        try:
+            return attempt()
+        except expected as error:
+            give_up()
+            if not is_transient(error):
+                raise
+            time.sleep(pause)
+    return attempt()
 
 
 def patiently(attempt: Callable[[], None]) -> None:

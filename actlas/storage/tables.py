@@ -229,6 +229,7 @@ class Chunk(Base):
 class TopIndex(Base):
     """The k highest and lowest rows of every unit of a site, over one shard.
 
+    codec: NUMBER+BYTES, the dtype of the number of an entry and the bytes of its row number.
     first_row: what to add to the row numbers in it; null until the site is complete.
     """
 
@@ -241,6 +242,7 @@ class TopIndex(Base):
     first_row: Mapped[int | None]
     rows: Mapped[int]
     k: Mapped[int]
+    codec: Mapped[str]
     checksum: Mapped[str] = mapped_column(String(16))
     data_id: Mapped[int] = mapped_column(ForeignKey("payloads.id"), index=True)
     __table_args__ = {"sqlite_with_rowid": False}  # noqa: RUF012

@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 from sqlalchemy.engine import Connection
 
 from ..core import CorruptError
-from ..core.tops import ENTRY
 from .database import Database
+from .entries import entry_bytes, unpack_entries
 from .tables import Activation, Extraction, Row, Sample, TopIndex
 
 AT_ONCE = 500  # rows in one IN list
@@ -37,7 +37,7 @@ SITE = (
     )
 )  # fmt: skip
 INDEXES = (
-    sa.select(TopIndex.first_row, TopIndex.rows, TopIndex.k, TopIndex.data_id)
+    sa.select(TopIndex.first_row, TopIndex.rows, TopIndex.k, TopIndex.codec, TopIndex.data_id)
     .where(TopIndex.activation_id == sa.bindparam("activation"))
     .order_by(TopIndex.first_sample)
 )
@@ -118,14 +118,13 @@ class Lookup:
         indexes = self.connection.execute(INDEXES, {"activation": site.activation_id}).all()
         if sum(index.rows for index in indexes) != site.rows:
             return None
-        size = ENTRY.itemsize
+        sizes = [index.k * entry_bytes(index.codec) for index in indexes]
         parts = [
-            (index.data_id, start, start + index.k * size)
-            for unit in units
-            for index in indexes
-            for start in [(unit * 2 + low) * index.k * size]
+            (index.data_id, side * size, (side + 1) * size)
+            for side in (unit * 2 + low for unit in units)
+            for index, size in zip(indexes, sizes, strict=True)
         ]
-        datas = list(self.database.backend.blobs(self.connection, parts))
+        datas = list(self.database.backend.blobs(self.connection.connection, parts))
         for (ident, start, stop), data in zip(parts, datas, strict=True):
             if len(data) != stop - start:
                 raise CorruptError(
@@ -135,7 +134,7 @@ class Lookup:
         n = len(indexes)
         return [
             _merged(
-                [(i.first_row, i.rows, np.frombuffer(d, ENTRY)) for i, d in zip(
+                [(i.first_row, i.rows, unpack_entries(d, i.codec)) for i, d in zip(
                     indexes, datas[u * n : (u + 1) * n], strict=True)],
                 low,
             )

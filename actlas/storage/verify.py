@@ -11,10 +11,10 @@ from numpy.typing import NDArray
 from sqlalchemy.orm import Session
 
 from ..core import TopKeeper, UnavailableError, count
-from ..core.tops import ENTRY
 from .checks import database_faults, dataset_faults, reference_faults, result_faults
 from .codecs import INT8, RAW, checksum, decode, row_bytes
 from .database import Database
+from .entries import entry_bytes, unpack_entries
 from .faults import Fault, guarded, placed
 from .shards import PROVISIONAL
 from .tables import Activation, Chunk, Extraction, Part, Shard, TopIndex
@@ -252,7 +252,7 @@ def _read(database: Database, payload: int, size: int) -> bytes | str:
     try:
         with database.read() as session:
             parts = [(payload, 0, size + 1)]
-            data = next(iter(database.backend.blobs(session.connection(), parts)))
+            data = next(iter(database.backend.blobs(session.connection().connection, parts)))
     except UnavailableError:
         raise
     except Exception as error:  # whatever the damage makes the driver say
@@ -284,7 +284,11 @@ def _chunk_rows(database: Database, chunk: Any, width: int) -> NDArray[np.float3
 def _ranking_fault(database: Database, width: int, ranking: _Ranking) -> str | None:
     """Compare a stored index with the one made from the rows."""
     index, keeper = ranking.index, ranking.keeper
-    data = _read(database, index.data_id, width * 2 * index.k * ENTRY.itemsize)
+    try:
+        size = width * 2 * index.k * entry_bytes(index.codec)
+    except ValueError as error:
+        return f"index of highest and lowest rows: {error}"
+    data = _read(database, index.data_id, size)
     if isinstance(data, str):
         return f"index of highest and lowest rows: {data}"
     if checksum(data) != index.checksum:
@@ -292,9 +296,9 @@ def _ranking_fault(database: Database, width: int, ranking: _Ranking) -> str | N
     if not ranking.sound or keeper is None:
         return None  # what it was made from is damaged, or there are no rows
     made = keeper.entries()
-    if made.nbytes != len(data):
+    if made.shape[2] != index.k:
         return f"its index ranks {index.k} of {keeper.rows:,} rows"
-    stored = np.frombuffer(data, ENTRY).reshape(made.shape)
+    stored = unpack_entries(data, index.codec).reshape(made.shape)
     units = np.flatnonzero((stored != made).any(axis=(1, 2)))
     if not len(units):
         return None

@@ -13,6 +13,7 @@ from ..core import MISSING, InputError, Proof, Rows, Site, Window, count
 from .chunks import write_chunks
 from .codecs import Packed, checksum, pack
 from .database import Database
+from .entries import pack_entries
 from .growth import grow
 from .rowsums import added, rows_sum
 from .shards import PROVISIONAL, add_shards, check_shards, cut, join, owned
@@ -22,7 +23,16 @@ ROW_COLUMNS = (
     "extraction_id", "row", "sample", "position", "token", "token_id", "char_start", "char_end",
     "special",
 )  # fmt: skip
-TOP_COLUMNS = ("activation_id", "first_sample", "shard", "rows", "k", "checksum", "data_id")
+TOP_COLUMNS = (
+    "activation_id",
+    "first_sample",
+    "shard",
+    "rows",
+    "k",
+    "codec",
+    "checksum",
+    "data_id",
+)
 
 
 @dataclass(frozen=True)
@@ -226,7 +236,7 @@ def _row_columns(extraction_id: int, first_row: int, rows: Rows) -> Iterator[tup
 def finish_shard(
     database: Database, place: Place, tops: Mapping[int, tuple[int, int, NDArray[Any]]]
 ) -> None:
-    """Write the indexes of a shard (activation id → rows, k, bytes) and join what is complete."""
+    """Write the indexes of a shard (activation id → rows, k, entries) and join what is complete."""
     with database.write(f"extraction {place.extraction.id}") as session:
         shard = owned(session, place.extraction.id, place.shard, place.owner)
         there = set(
@@ -248,10 +258,13 @@ def _write_tops(
 ) -> None:
     connection = session.connection()
     ids = database.backend.reserve(connection, "payloads", len(tops))
-    datas = [data.tobytes() for _, _, data in tops.values()]
-    database.backend.insert(connection, "payloads", ("id", "data"), zip(ids, datas, strict=True))
+    packed = [pack_entries(entries, rows) for rows, _, entries in tops.values()]
+    payloads = ((ident, data) for ident, (_, data) in zip(ids, packed, strict=True))
+    database.backend.insert(connection, "payloads", ("id", "data"), payloads)
     described = (
-        (activation, shard.first_sample, shard.shard, rows, k, checksum(data), ident)
-        for ident, data, (activation, (rows, k, _)) in zip(ids, datas, tops.items(), strict=True)
+        (activation, shard.first_sample, shard.shard, rows, k, codec, checksum(data), ident)
+        for ident, (codec, data), (activation, (rows, k, _)) in zip(
+            ids, packed, tops.items(), strict=True
+        )
     )
     database.backend.insert(connection, "top_indexes", TOP_COLUMNS, described)

@@ -7,7 +7,6 @@ from typing import Annotated
 import numpy as np
 
 from ..core import ReadOnlyError, Result, ResultTable, TableSpec
-from ..core.tops import ENTRY
 from ..storage import (
     Extraction,
     Payload,
@@ -19,6 +18,7 @@ from ..storage import (
     save_run,
     shards_of,
 )
+from ..storage.entries import entry_bytes, unpack_entries
 from . import handmade
 from .tampering import (
     Interrupted,
@@ -92,7 +92,8 @@ class StoreTests:
                 (first, 400_000, 400_001), (second, 0, 5), (second + 1000, 0, 5), (first, 3, 4),
             ]  # fmt: skip
             with database.read() as session:
-                found = list(map(bytes, database.backend.blobs(session.connection(), parts)))
+                driver = session.connection().connection
+                found = list(map(bytes, database.backend.blobs(driver, parts)))
             assert found == [data, data[100_000:100_007], data[-10:], b"", b"", b"", data[3:4]]
 
     def test_rolls_back_whole(self, store_url: str) -> None:
@@ -115,7 +116,7 @@ class StoreTests:
                 assert session.get(Payload, ident) is not None
                 at_once([lambda: put_payloads(database, [b"new"])])
                 later = session.get(Payload, ident + 1)
-                blobs = database.backend.blobs(session.connection(), [(ident + 1, 0, 9)])
+                blobs = database.backend.blobs(session.connection().connection, [(ident + 1, 0, 9)])
                 assert later is None
                 assert list(blobs) == [b""]
             assert database.sizes()["payloads"] == 2
@@ -244,14 +245,14 @@ class StoreTests:
         """The index of a site has its highest and lowest rows in order."""
         with opened(store_url) as database:
             handmade.extract(database, 60, {"embed": 3})
-            names = "width, k, data_id"
+            names = "width, k, codec, data_id"
             query = f"SELECT {names} FROM top_indexes, activations WHERE activation_id = id"
-            ((width, k, ident),) = database.select(query)[1]
+            ((width, k, codec, ident),) = database.select(query)[1]
             with database.read() as session:
-                parts = [(ident, 0, width * 2 * k * ENTRY.itemsize)]
-                (data,) = database.backend.blobs(session.connection(), parts)
+                parts = [(ident, 0, width * 2 * k * entry_bytes(codec))]
+                (data,) = database.backend.blobs(session.connection().connection, parts)
             matrix = handmade.numbers("embed", 3, range(60))
-            index = np.frombuffer(data, ENTRY).reshape(width, 2, k)
+            index = unpack_entries(data, codec).reshape(width, 2, k)
             order = np.argsort(-matrix, axis=0, kind="stable")[:k].T
             np.testing.assert_array_equal(index["row"][:, 0], order)
             order = np.argsort(matrix, axis=0, kind="stable")[:k].T

@@ -1,6 +1,21 @@
 """ICA: independent axes of embeddings (Yamagiwa, Oyama & Shimodaira 2023)."""
 
 from .axes import ica
+from .cosine import ica_cosine
+from .interpret import ica_interpret
+from .labels import ica_labels
+from .match import ica_match
 from .project import Axes, restore, transform
+from .stability import ica_stability
 
-__all__ = ["Axes", "ica", "restore", "transform"]
+__all__ = [
+    "Axes",
+    "ica",
+    "ica_cosine",
+    "ica_interpret",
+    "ica_labels",
+    "ica_match",
+    "ica_stability",
+    "restore",
+    "transform",
+]

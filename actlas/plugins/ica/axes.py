@@ -8,12 +8,12 @@ from numpy.typing import NDArray
 
 from actlas import Activations, InputError, Result, analysis
 
-from . import figures
-from .extremes import Extremes
+from . import figures, pictures
 from .fit import STABLE, Fit, Settings, fit, remarks
 from .measures import Measures, Meter
 from .rowsets import Pinned
-from .tables import Axis, Iteration, Measured, Summary, TopRow
+from .tables import Axis, HeatCell, Iteration, Measured, ScatterPoint, Summary, TopRow
+from .views import views
 from .whitening import READ_ROWS
 
 if TYPE_CHECKING:
@@ -27,13 +27,15 @@ Order = Literal["skewness", "kurtosis", "negentropy"]
 
 
 @analysis(
-    version=1,
+    version=2,
     tables={
         "summary": Summary,
         "axes": Axis,
         "top_rows": TopRow,
         "measures": Measured,
         "iterations": Iteration,
+        "scatter": ScatterPoint,
+        "heatmap": HeatCell,
     },
     arrays={
         "mean": "(width,) mean of the rows",
@@ -42,7 +44,13 @@ Order = Literal["skewness", "kurtosis", "negentropy"]
         "principal": "(k, width) principal directions, orthonormal, by falling variance",
         "variances": "(k,) variance along the principal directions",
     },
-    figures={"nongaussianity": figures.nongaussianity, "top_rows": figures.top_rows},
+    figures={
+        "nongaussianity": figures.nongaussianity,
+        "top_rows": figures.top_rows,
+        "heatmap": pictures.heatmap,
+        "scatter": pictures.scatter,
+        "convergence": figures.convergence,
+    },
     headline="mean_skewness",
 )
 def ica(
@@ -63,6 +71,7 @@ def ica(
     normalise: Annotated[bool, "divide rows by their length first (not in the paper)"] = False,
     order: Annotated[Order, "what axes are ordered by, falling"] = "skewness",
     top: Annotated[int, "rows kept at each end of an axis"] = 10,
+    unique: Annotated[bool, "of a token's rows keep only the outermost at each end"] = True,
     solver: Annotated[Solver, "whose iteration; sklearn and picard are cross-checks"] = "actlas",
     memory_gb: Annotated[float, "hold rows in memory up to this size, GB; else read anew"] = 4.0,
 ) -> Result:
@@ -88,12 +97,12 @@ def ica(
     tables = {
         "summary": _summary(found, acts, bases),
         "axes": _axes(found, axes, writing, tol),
-        "top_rows": _top_rows(found, axes, acts, top),
         "measures": _measures(bases),
         "iterations": {
             "iteration": range(1, len(found.solution.limits) + 1),
             "limit": list(found.solution.limits),
         },
+        **views(found, axes.rotation, acts, top=top, unique=unique, seed=seed),
     }
     arrays = {
         "mean": found.white.mean,
@@ -228,48 +237,6 @@ def _axes(found: Fit, axes: _Turned, writing: NDArray[np.float64], tol: float) -
         "stable": [None] * k if stability is None else stability >= STABLE,
         "converged": found.solution.turned[axes.order] < tol,
     }
-
-
-def _top_rows(found: Fit, axes: _Turned, acts: Activations, top: int) -> dict[str, Any]:
-    """The outermost rows by their share in the row's length, with their tokens."""
-    import torch
-
-    extremes = Extremes(found.held.k, top)
-    start = 0
-    turn: Tensor | None = None
-    for block in _in_order(found):
-        if turn is None:
-            turn = torch.from_numpy(axes.rotation).to(block.device, torch.float32).T.contiguous()
-        scores = block @ turn
-        scores /= scores.norm(dim=1, keepdim=True).clamp_min(torch.finfo(torch.float32).tiny)
-        extremes.add(scores, start)
-        start += len(block)
-    tokens = acts.rows.token
-    columns: dict[str, list[Any]] = {name: [] for name in TopRow.__dataclass_fields__}
-    for axis in range(found.held.k):
-        for end in ("high", "low"):
-            values, rows = (column[:, axis] for column in extremes.found(end))
-            given = found.rows[rows].tolist()
-            columns["axis"] += [axis] * len(given)
-            columns["end"] += [end] * len(given)
-            columns["rank"] += range(1, len(given) + 1)
-            columns["row"] += given
-            columns["token"] += [tokens[row] for row in given]
-            columns["score"] += values.tolist()
-    return columns
-
-
-def _in_order(found: Fit) -> "Iterator[Tensor]":
-    """Whitened rows in the order of the activations."""
-    import torch
-
-    if not isinstance(found.held, Pinned):
-        yield from (block for block, _ in found.held.blocks())
-        return
-    assert found.place is not None
-    for start in range(0, len(found.place), READ_ROWS):
-        picked = torch.from_numpy(found.place[start : start + READ_ROWS])
-        yield found.held.rows.index_select(0, picked.to(found.held.rows.device))
 
 
 def _measures(bases: dict[str, Measures]) -> dict[str, Any]:

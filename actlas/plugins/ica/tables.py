@@ -71,3 +71,29 @@ class Iteration:
 
     iteration: Annotated[int, "number of the pass, from 1"]
     limit: Annotated[float | None, "largest | |⟨w⁺, w⟩| − 1 |"]
+
+
+@dataclass(frozen=True)
+class ScatterPoint:
+    """One row on a pair of axes: of a sample drawn by chance, or far out on either of them."""
+
+    basis: Annotated[str, "ica or pca"]
+    x_axis: Annotated[int, "number of the first axis of the pair"]
+    y_axis: Annotated[int, "number of the second"]
+    row: Annotated[int, "row of the activations"]
+    token: Annotated[str | None, "token or word of the row; none where it is a whole sample"]
+    x: Annotated[float, "the row on the first axis, in its standard deviations"]
+    y: Annotated[float, "the row on the second"]
+    outer: Annotated[bool, "whether it is among the 5 furthest from 0 on either axis"]
+
+
+@dataclass(frozen=True)
+class HeatCell:
+    """One axis of a row at the high end of one of the first 30 axes."""
+
+    owner: Annotated[int, "axis at whose high end the row lies"]
+    rank: Annotated[int, "place on that end, 1 to 5"]
+    row: Annotated[int, "row of the activations"]
+    token: Annotated[str | None, "token or word of the row; none where it is a whole sample"]
+    axis: Annotated[int, "number of the axis, of the first 30"]
+    share: Annotated[float, "share of this axis in the row's length: s / |s|, −1 … 1"]

@@ -128,6 +128,7 @@ def _indexes() -> None:
         sa.Column("first_row", sa.BigInteger(), nullable=True),
         sa.Column("rows", sa.BigInteger(), nullable=False),
         sa.Column("k", sa.BigInteger(), nullable=False),
+        sa.Column("codec", sa.Text(), nullable=False),
         sa.Column("checksum", sa.String(length=16), nullable=False),
         sa.Column("data_id", BIG_ID, nullable=False),
         sa.ForeignKeyConstraint(["activation_id"], ["activations.id"], ondelete="CASCADE"),

@@ -1,0 +1,118 @@
+"""Figures of rows on the axes of `ica`: pairs of axes, and words beside axes."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from actlas import ResultTable
+
+from .figures import called, unstable
+
+PANEL = 190  # pixels of a scatter's side
+LETTER, LINE = 5.5, 12.0  # pixels of a letter and of a line
+NAMED_AXES = 6  # whose rows are named in the heat map
+
+
+def scatter(tables: Mapping[str, ResultTable]) -> Any:
+    """Rows on pairs of independent axes, and of principal ones; the outermost are named."""
+    import altair as alt
+
+    panels: dict[tuple[str, int, int], list[dict[str, Any]]] = {}
+    for point in tables["scatter"]:
+        place = (point["basis"], point["x_axis"], point["y_axis"])
+        shown = point | {"shown": called(point), "panel": " ".join(map(str, place)), "side": ""}
+        panels.setdefault(place, []).append(shown)
+    weak = unstable(tables)
+    rows = [
+        alt.hconcat(*(_pair(place, points, weak) for place, points in panels.items()
+                      if place[0] == basis))
+        for basis in ("ica", "pca")
+    ]  # fmt: skip
+    chart = alt.vconcat(*rows).properties(title="Rows on pairs of axes: ICA above, PCA below")
+    # Only now: altair copies and checks data at every step of putting panels together.
+    chart.data = alt.InlineData(values=[p for panel in panels.values() for p in panel])
+    return chart
+
+
+def _pair(place: tuple[str, int, int], points: list[dict[str, Any]], weak: set[int]) -> Any:
+    """Draw one panel, and note in its points on which side their names stand."""
+    import altair as alt
+
+    basis, *pair = place
+    signs = [" (not stable)" if basis == "ica" and axis in weak else "" for axis in pair]
+    titles = [f"{basis} {axis}{sign}" for axis, sign in zip(pair, signs, strict=True)]
+    across, up = (_domain([point[end] for point in points]) for end in ("x", "y"))
+    _name(points, across, up)
+    base = alt.Chart().encode(
+        alt.X("x:Q", title=titles[0]).scale(domain=across, nice=False),
+        alt.Y("y:Q", title=titles[1]).scale(domain=up, nice=False),
+    )
+    shades = alt.Color("outer:N", legend=None).scale(
+        domain=[False, True], range=["#7a8aa0", "#d1495b"]
+    )
+    mine = f"datum.panel == '{points[0]['panel']}'"
+    dots = base.mark_circle(size=9).encode(shades, tooltip=["shown:N", "row:Q", "x:Q", "y:Q"])
+    names = [
+        base.mark_text(align=side, dx=dx, fontSize=10)
+        .encode(text="shown:N")
+        .transform_filter(f"{mine} && datum.side == '{side}'")
+        for side, dx in (("left", 5), ("right", -5))
+    ]
+    return alt.layer(dots.transform_filter(mine), *names).properties(width=PANEL, height=PANEL)
+
+
+def _domain(values: list[float]) -> list[float]:
+    margin = 0.05 * (max(values) - min(values)) or 1.0
+    return [min(values) - margin, max(values) + margin]
+
+
+def _name(points: list[dict[str, Any]], x: list[float], y: list[float]) -> None:
+    """Set the side of outermost points whose names do not run into each other."""
+    taken: list[tuple[float, float, float]] = []
+    outer = [point for point in points if point["outer"]]
+    for point in sorted(outer, key=lambda p: -max(abs(p["x"]), abs(p["y"]))):
+        across = PANEL * (point["x"] - x[0]) / (x[1] - x[0])
+        down = PANEL * (point["y"] - y[0]) / (y[1] - y[0])
+        size = LETTER * len(point["shown"]) + 8
+        side = "left" if across < PANEL / 2 else "right"
+        begin = across if side == "left" else across - size
+        if all(begin + size < b or begin > e or abs(down - d) > LINE for b, e, d in taken):
+            taken.append((begin, begin + size, down))
+            point["side"] = side
+
+
+def heatmap(tables: Mapping[str, ResultTable]) -> Any:
+    """Axes of the rows furthest out on each axis: on the left of many, on the right by name."""
+    import altair as alt
+
+    weak = unstable(tables)
+    cells = [
+        cell | {
+            "place": 5 * cell["owner"] + cell["rank"] - 1,
+            "shown": f"{called(cell)} · {cell['owner']}",
+            "name": f"{cell['axis']}{'*' if cell['axis'] in weak else ''}",
+        }
+        for cell in tables["heatmap"]
+    ]  # fmt: skip
+    few = [c for c in cells if c["owner"] < NAMED_AXES and c["axis"] < NAMED_AXES]
+    names = list(dict.fromkeys(c["name"] for c in cells))
+    color = alt.Color("share:Q", title="s / |s|").scale(
+        scheme="magma", reverse=True, domain=[-0.1, 1], clamp=True
+    )
+    x = alt.X("name:N", sort=names, title="axis (*: not stable)").axis(labelAngle=0)
+    many = alt.Chart(alt.InlineData(values=cells)).mark_rect().encode(
+        x.axis(labelAngle=-90, labelFontSize=8),
+        alt.Y("place:O", title="axis whose outermost rows these are").axis(
+            values=list(range(0, 5 * len(names), 25)), labelExpr="datum.value / 5", ticks=False
+        ),
+        color, tooltip=["shown:N", "axis:Q", "share:Q"],
+    )  # fmt: skip
+    rows = list(dict.fromkeys((c["owner"], c["rank"], c["shown"]) for c in few))
+    words = alt.Chart(alt.InlineData(values=few)).mark_rect().encode(
+        x,
+        alt.Y("shown:N", sort=[shown for *_, shown in rows], title=None).axis(labelLimit=110),
+        color, tooltip=["shown:N", "axis:Q", "share:Q"],
+    )  # fmt: skip
+    return alt.hconcat(
+        many.properties(width=max(120, 12 * len(names)), height=450),
+        words.properties(width=30 * min(NAMED_AXES, len(names)), height=450),
+    ).properties(title="The outermost rows of each axis, on all axes")

@@ -1,0 +1,1 @@
+"""Examples: what one can do with actlas, each run by one command."""

@@ -1,0 +1,71 @@
+"""Claims, what was measured, and what follows."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+Word = Literal["supported", "not supported", "not testable here"]
+DRAWS = 2000
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """A number and the interval it is believed to lie in."""
+
+    value: float
+    low: float
+    high: float
+
+    def __str__(self) -> str:
+        return f"{self.value:.2f} [{self.low:.2f}, {self.high:.2f}]"
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """One claim, judged."""
+
+    claim: str
+    measured: str
+    null: str
+    verdict: Word
+    why: str
+
+
+def judged(found: Sequence[Estimate], above: float) -> Word:
+    """Judge a claim that all these numbers lie above a threshold.
+
+    Supported only if every interval does; nothing to judge by is not testable.
+    """
+    if not found:
+        return "not testable here"
+    return "supported" if min(one.low for one in found) > above else "not supported"
+
+
+def ratio(ours: ArrayLike, theirs: ArrayLike, seed: int = 0) -> Estimate:
+    """Ratio of the means of two curves over the same ranks, with a 95 % bootstrap over ranks."""
+    a, b = np.asarray(ours, float), np.asarray(theirs, float)
+    drawn = np.random.default_rng(seed).integers(len(a), size=(DRAWS, len(a)))
+    return _estimate(a.mean() / b.mean(), a[drawn].mean(axis=1) / b[drawn].mean(axis=1))
+
+
+def difference(ours: ArrayLike, theirs: ArrayLike, seed: int = 0) -> Estimate:
+    """Difference of the means of two sets of axes, with a 95 % bootstrap over axes.
+
+    Axes without a number are left out.
+    """
+    rng = np.random.default_rng(seed)
+    means, draws = [], []
+    for values in (ours, theirs):
+        given = np.asarray(values, float)
+        given = given[np.isfinite(given)]
+        means.append(given.mean())
+        draws.append(given[rng.integers(len(given), size=(DRAWS, len(given)))].mean(axis=1))
+    return _estimate(means[0] - means[1], draws[0] - draws[1])
+
+
+def _estimate(value: float, drawn: NDArray[np.float64]) -> Estimate:
+    low, high = np.quantile(drawn, [0.025, 0.975])
+    return Estimate(float(value), float(low), float(high))
