@@ -11,24 +11,32 @@ from .handles import StoredExtraction, StoredRun
 
 @dataclass(frozen=True)
 class Place:
-    """A site of an extraction, opened; base: the run that is built on there."""
+    """A site of an extraction, opened; bases: the runs that are built on there."""
 
     extraction: Extraction
     acts: Activations
-    base: Run | None
+    bases: list[Run]
 
     def identity(self) -> list[str]:
         """What it is by content, not by number in this store."""
-        built_on = [] if self.base is None else [self.base.key]
-        return [self.extraction.key, self.acts.site, *built_on]
+        return [self.extraction.key, self.acts.site, *(run.key for run in self.bases)]
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """Which runs are built on: of these analyses, with these labels, the chosen before others."""
+
+    analyses: tuple[str, ...]
+    chosen: Sequence[int | str]
+    labels: str | None
+
+    def at(self, database: Database, extraction: Extraction, site: str) -> list[Run]:
+        """Find them at a site: of each analysis one."""
+        return [_find(database, self, name, extraction, site) for name in self.analyses]
 
 
 def places(
-    database: Database,
-    analysis: Analysis,
-    own: Extraction,
-    others: Sequence[str],
-    bases: Sequence[int | str],
+    database: Database, own: Extraction, others: Sequence[str], wanted: Wanted | None
 ) -> list[Place]:
     """Open `SITE` (of the extraction itself) or `EXTRACTION:SITE`, each with what is built on."""
     found = []
@@ -37,43 +45,48 @@ def places(
         elsewhere = bool(colon) and number.isdigit()
         extraction = database.find(Extraction, number) if elsewhere else own
         acts = StoredExtraction(database, extraction).activations(site if elsewhere else text)
-        base = None
-        if analysis.base is not None and "others" in analysis.needs:
-            base = find_base(database, analysis.base, extraction, acts.site, bases)
-        found.append(Place(extraction, acts, base))
+        bases = wanted.at(database, extraction, acts.site) if wanted else []
+        found.append(Place(extraction, acts, bases))
     return found
 
 
-def find_base(
-    database: Database, name: str, extraction: Extraction, site: str, chosen: Sequence[int | str]
-) -> Run:
+def _find(database: Database, wanted: Wanted, name: str, extraction: Extraction, site: str) -> Run:
     """Find the run of an analysis at a site: of those chosen, else the newest.
 
     Raises InputError where there is none, with the command that makes it.
     """
-    asked = [database.find(Run, ident) for ident in chosen]
+    asked = [database.find(Run, ident) for ident in wanted.chosen]
     for given in asked:
-        if given.analysis != name:
-            raise InputError(f"run {given.id} is of {given.analysis}; --base takes runs of {name}")
-    here = [r for r in asked if (r.extraction_id, r.site) == (extraction.id, site)]
+        if given.analysis not in wanted.analyses:
+            known = " or ".join(wanted.analyses)
+            raise InputError(f"run {given.id} is of {given.analysis}; --base takes runs of {known}")
+    where = (name, extraction.id, site)
+    here = [r for r in asked if (r.analysis, r.extraction_id, r.site) == where]
     if here and here[-1].status != "done":
         raise InputError(f"run {here[-1].id} failed: {here[-1].error}")
-    run = here[-1] if here else newest_run(database, name, extraction.id, site)
+    run = here[-1] if here else newest_run(database, *where, wanted.labels)
+    with_labels = f" --labels {wanted.labels}" if wanted.labels else ""
     if run is None:
         raise InputError(
-            f"no run of {name} at {site} of extraction {extraction.id} to build on; make it with "
-            f"`actlas run {name} --extraction {extraction.id} --site {site}`"
+            f"no run of {name} at {site} of extraction {extraction.id}"
+            f"{f' with labels {wanted.labels}' * bool(wanted.labels)} to build on; make it with "
+            f"`actlas run {name} --extraction {extraction.id} --site {site}{with_labels}`"
+        )
+    if wanted.labels and run.labels not in (None, wanted.labels):
+        raise InputError(
+            f"run {run.id} has the labels {run.labels}, not {wanted.labels}; give runs of the same "
+            f"labels, or --labels {run.labels}"
         )
     return run
 
 
-def opened_base(database: Database, run: Run) -> Result:
-    """Read the result that is built on."""
-    return StoredRun(database, run).result
+def opened_base(database: Database, analysis: Analysis, runs: Sequence[Run]) -> Result:
+    """Read the results that are built on at a site."""
+    return analysis.joined([StoredRun(database, run).result for run in runs])
 
 
 def opened_others(
-    database: Database, own: Extraction, found: Sequence[Place], device: str
+    database: Database, analysis: Analysis, own: Extraction, found: Sequence[Place], device: str
 ) -> Others:
     """Make the input `others`; sites of other extractions are called EXTRACTION:SITE."""
 
@@ -84,5 +97,5 @@ def opened_others(
     return Others.of(
         *(replace(place.acts, device=device) for place in found),
         names=[name(place) for place in found],
-        bases=[opened_base(database, place.base) for place in found if place.base],
+        bases=[opened_base(database, analysis, place.bases) for place in found if place.bases],
     )

@@ -12,7 +12,7 @@ from .report import write_report
 from .store import Store, open, store_url
 
 MODEL, DATASET = "actlas:demo", "actlas:concepts"
-BESIDE = {"other", "others", "base"}  # what the demo does not make first
+BESIDE = {"other", "others"}  # what the demo does not make first
 LABELS, GROUPS = "category@target", "word@target"
 SETTINGS: dict[str, dict[str, Any]] = {"ica": {"n_components": 16}}  # all take minutes a site
 
@@ -37,12 +37,14 @@ def run_demo(
     store = open(store_url(str(folder / "actlas.db")))
     say(f"extracting {MODEL} over {DATASET}, one row a word")
     extraction = store.extract(MODEL, DATASET, pooling="word", progress=True, on_plan=on_plan)
-    runs = {}
+    runs: dict[str, list[StoredRun]] = {}
     for plugin in registry().plugins():
         analysis = plugin.analysis
         if plugin.error:
             say(f"warning: {plugin.error}")
         if analysis is None or plugin.source != "actlas" or BESIDE & set(analysis.needs):
+            continue
+        if not set(analysis.bases) <= set(runs):
             continue
         say(f"running {analysis.name}: {analysis.summary}")
         runs[analysis.name] = _run(store, analysis, extraction)

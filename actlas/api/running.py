@@ -26,7 +26,7 @@ from ..storage import (
     save_failure,
     save_run,
 )
-from .beside import Place, find_base, opened_base, opened_others, places
+from .beside import Place, Wanted, opened_base, opened_others, places
 from .environment import host, seed_everything, versions
 from .handles import StoredExtraction, StoredRun
 from .loading import load_model
@@ -59,6 +59,7 @@ def run(database: Database, request: Request, *, progress: bool) -> list[StoredR
     opened = read_activations(database, request.extraction.record, request.sites)
     per_site = "acts" in request.analysis.needs
     targets = [Layers((acts,)) for acts in opened] if per_site else [opened]
+    request = _with_labels(database, request, opened[0].site)
     runs = []
     with telling_bar(request.analysis.name, len(targets), shown=progress) as begin:
         for layers in targets:
@@ -75,11 +76,12 @@ def _check(request: Request) -> None:
             known = ", ".join(request.extraction.label_sets) or "no label set"
             hint = f"; there is {known}" if name == "labels" else ""
             raise InputError(f"{who} needs {name}: name one with --{name} NAME{hint}")
-        if option and not needed:
+        built_on = name == "labels" and request.analysis.bases  # then it chooses among runs
+        if option and not needed and not built_on:
             raise InputError(f"{who} takes no {name}; leave --{name} out")
     if "other" in needs and len(request.other) > 1:
         raise InputError(f"{who} takes one other site; name it with one --other")
-    if request.base and request.analysis.base is None:
+    if request.base and not request.analysis.bases:
         raise InputError(f"{who} builds on no other analysis; leave --base out")
     if request.groups is not None and "labels" not in needs:
         raise InputError(f"{who} takes no labels, so no groups; leave --groups out")
@@ -87,18 +89,29 @@ def _check(request: Request) -> None:
 
 @dataclass(frozen=True)
 class _Beside:
-    """What is read beside the site itself."""
+    """What is read beside the sites themselves; bases: of each site the runs built on."""
 
     others: list[Place]
-    base: Run | None
+    bases: list[list[Run]]
+
+
+def _wanted(request: Request) -> Wanted:
+    return Wanted(request.analysis.bases, request.base, request.labels)
+
+
+def _with_labels(database: Database, request: Request, site: str) -> Request:
+    """Let what is built on have the same labels everywhere: those of the first run."""
+    if request.labels is not None or not request.analysis.bases:
+        return request
+    first = _wanted(request).at(database, request.extraction.record, site)
+    return replace(request, labels=next((run.labels for run in first if run.labels), None))
 
 
 def _beside(database: Database, request: Request, layers: Layers) -> _Beside:
-    own, analysis = request.extraction.record, request.analysis
-    base = None
-    if analysis.base is not None:
-        base = find_base(database, analysis.base, own, layers[0].site, request.base)
-    return _Beside(places(database, analysis, own, request.other, request.base), base)
+    own, wanted = request.extraction.record, _wanted(request)
+    bases = [wanted.at(database, own, name) for name in layers.names] if wanted.analyses else []
+    also = wanted if "others" in request.analysis.needs and bases else None
+    return _Beside(places(database, own, request.other, also), bases)
 
 
 def _run_one(database: Database, request: Request, layers: Layers) -> StoredRun:
@@ -167,8 +180,8 @@ def _identity(request: Request, layers: Layers, beside: _Beside) -> dict[str, An
             inputs[name] = [chosen, request.extraction.label_set(chosen).digest()]
     if beside.others:
         inputs["others"] = [place.identity() for place in beside.others]
-    if beside.base is not None:
-        inputs["base"] = beside.base.key
+    if beside.bases:
+        inputs["bases"] = [[run.key for run in runs] for runs in beside.bases]
     return inputs
 
 
@@ -183,11 +196,14 @@ def _bind(database: Database, request: Request, layers: Layers, beside: _Beside)
         bound["other"] = _aligned(request, opened[0], beside.others[0])
     if "others" in needs:
         own = request.extraction.record
-        bound["others"] = opened_others(database, own, beside.others, request.device)
-    if beside.base is not None:
-        bound["base"] = opened_base(database, beside.base)
+        bound["others"] = opened_others(
+            database, request.analysis, own, beside.others, request.device
+        )
+    bases = [opened_base(database, request.analysis, runs) for runs in beside.bases]
+    if "base" in needs:
+        bound["base"] = bases[0]
     if "layers" in needs:
-        bound["layers"] = Layers(tuple(opened))
+        bound["layers"] = Layers.of(*opened, bases=bases)
     if "labels" in needs:
         bound["labels"] = _labels(request, opened[0])
     _settle_nonfinite(request, bound)
@@ -235,7 +251,8 @@ def _drop_nonfinite(bound: dict[str, Any], bad: list[Activations]) -> None:
             if name in bound:
                 bound[name] = bound[name].take(keep)
         if "layers" in bound:
-            bound["layers"] = Layers(tuple(acts.take(keep) for acts in bound["layers"]))
+            kept = tuple(acts.take(keep) for acts in bound["layers"])
+            bound["layers"] = replace(bound["layers"], sites=kept)
     if "others" in bound:
         kept = tuple(
             acts.take(_some_finite(acts)) if acts.source.nonfinite else acts

@@ -139,10 +139,11 @@ class Store:
         A run that is done already (same analysis, version, parameters and inputs) is
         returned, not computed, unless `force`.
 
-        labels: name of the label set that `labels` is.
+        labels: name of the label set that `labels` is, and that runs built on were made with.
         groups: label set whose equal values belong together in splits (default: the sample).
         other: the second site, `SITE` or `EXTRACTION:SITE`; several for an analysis of `others`.
-        base: runs to build on (default: at each site the newest of the analysis that is built on).
+        base: runs to build on (default: at each site the newest of the analysis that is built on,
+            all of the same labels: those named, else those of the first).
         nonfinite: refuse rows with NaN or infinity (error), drop them, or keep them.
         parameters: the analysis's own.
 

@@ -46,7 +46,7 @@ def command_for(analysis: "Analysis") -> click.Command:
     """Make a command from an analysis: what it needs and what it lets the user set."""
     own = [option_for(p) for p in analysis.parameters]
     names = {p.name for p in analysis.parameters}
-    shared = [o for o in _shared(analysis.needs) if o.name not in names]
+    shared = [o for o in _shared(analysis.needs, bool(analysis.bases)) if o.name not in names]
 
     def callback(**given: Any) -> None:
         run_analysis(analysis, {n: given.pop(n) for n in names}, **given)
@@ -75,7 +75,7 @@ def option_for(parameter: "Parameter") -> click.Option:
     )
 
 
-def _shared(needs: tuple[str, ...]) -> list[click.Option]:
+def _shared(needs: tuple[str, ...], builds: bool) -> list[click.Option]:
     options = [
         click.Option(["--extraction"], metavar="ID", help="Extraction (default: the newest)."),
         click.Option(
@@ -92,15 +92,12 @@ def _shared(needs: tuple[str, ...]) -> list[click.Option]:
         several = "others" in needs
         text = "A further site; again for more." if several else "The second site."
         options.append(click.Option(["--other"], metavar="[ID:]SITE", multiple=several, help=text))
-    if "base" in needs:
-        options.append(
-            click.Option(
-                ["--base"],
-                metavar="RUN",
-                multiple=True,
-                help="Run to build on (default: the newest at the site).",
-            )
-        )
+    if builds:
+        text = "Run to build on (default: the newest at the site, of the same labels)."
+        options.append(click.Option(["--base"], metavar="RUN", multiple=True, help=text))
+    if builds and "labels" not in needs:
+        text = "Labels of the runs to build on (default: those of the newest)."
+        options.append(click.Option(["--labels"], metavar="NAME", help=text))
     return [
         *options,
         click.Option(["--seed"], type=int, default=0, show_default=True, help="Random seed."),

@@ -11,6 +11,7 @@ from numpy.typing import DTypeLike, NDArray
 
 from .devices import pick_device
 from .errors import InputError
+from .results import Result
 from .rows import Rows
 
 if TYPE_CHECKING:
@@ -217,16 +218,22 @@ class Activations:
 @final
 @dataclass(frozen=True, eq=False)
 class Layers:
-    """All sites of an extraction, in the order of the forward pass."""
+    """All sites of an extraction, in the order of the forward pass.
+
+    bases: of each the result of the analysis that is built on; empty where there is none.
+    """
 
     sites: tuple[Activations, ...]
+    bases: tuple[Result, ...] = ()
 
     @classmethod
-    def of(cls, *sites: Activations) -> "Layers":
+    def of(cls, *sites: Activations, bases: Sequence[Result] = ()) -> "Layers":
         """Make layers from activations with equal numbers of rows."""
         if len({len(site) for site in sites}) > 1:
             raise InputError("the sites of one extraction have the same rows; these differ")
-        return cls(tuple(sites))
+        if len(bases) not in (0, len(sites)):
+            raise InputError(f"{len(bases)} results for {len(sites)} sites; give one a site")
+        return cls(tuple(sites), tuple(bases))
 
     def __iter__(self) -> Iterator[Activations]:
         return iter(self.sites)

@@ -130,6 +130,19 @@ class Result:
     figures: Mapping[str, Any] = field(default_factory=dict)
     parameters: Mapping[str, Any] = field(default_factory=dict)
 
+    @classmethod
+    def joined(cls, results: Mapping[str, "Result"]) -> "Result":
+        """Put results of several analyses, by name, into one.
+
+        Tables and arrays are called as in SQL, ANALYSIS_TABLE; parameters are by analysis.
+        """
+        return cls(
+            {f"{name}_{t}": table for name, r in results.items() for t, table in r.tables.items()},
+            {f"{name}_{a}": array for name, r in results.items() for a, array in r.arrays.items()},
+            [warning for r in results.values() for warning in r.warnings],
+            parameters={name: r.parameters for name, r in results.items()},
+        )
+
 
 def checked_tables(
     who: str, specs: Mapping[str, TableSpec], given: Mapping[str, Any]

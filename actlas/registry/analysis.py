@@ -4,7 +4,7 @@ import inspect
 import math
 import re
 import types
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import (
     Annotated,
@@ -45,7 +45,7 @@ INPUTS: dict[str, tuple[type, str]] = {
     "labels": (Labels, "one label a row, with names"),
     "weights": (Weights, "the model's parameters by name"),
     "model": (LoadedModel, "the network itself"),
-    "base": (Result, "the result for acts of the analysis that this one builds on"),
+    "base": (Result, "the result for acts of what this analysis builds on"),
 }
 PARAMETER_TYPES = (int, float, str, bool)
 # Names that the host's own options and arguments have.
@@ -104,7 +104,7 @@ class Analysis:
     figures: Mapping[str, Callable[..., Any]] = field(repr=False)
     headline: str | None = None
     allow_nonfinite: bool = False
-    base: str | None = None
+    bases: tuple[str, ...] = ()
 
     @property
     def doc(self) -> str:
@@ -151,17 +151,28 @@ class Analysis:
                     f"{self.name}: {name} is {type(bound[name]).__name__}, not "
                     f"actlas.{kind.__name__}; wrap it with actlas.{kind.__name__}.of(…)"
                 )
-        if self.base and "others" in bound and not bound["others"].bases:
-            raise InputError(
-                f"{self.name} builds on {self.base}: give its results too, "
-                f"Others.of(…, bases=[{self.base}(…), …])"
-            )
+        for name in ("layers", "others"):
+            if self.bases and name in bound and not bound[name].bases:
+                raise InputError(
+                    f"{self.name} builds on {' and '.join(self.bases)}: give the results too, "
+                    f"{INPUTS[name][0].__name__}.of(…, bases=[{self._asked_base()}, …])"
+                )
         rows = {n: len(bound[n]) for n in ("acts", "other", "labels") if n in bound}
         if len(set(rows.values())) > 1:
             said = ", ".join(f"{name} has {n}" for name, n in rows.items())
             raise InputError(f"{self.name} needs inputs with the same rows: {said}")
         if 0 in rows.values() or 0 in map(len, getattr(bound.get("others"), "sites", ())):
             raise InputError(f"{self.name} needs at least one row")
+
+    def _asked_base(self) -> str:
+        if len(self.bases) == 1:
+            return f"{self.bases[0]}(…)"
+        return f"Result.joined({{{', '.join(f'{name!r}: {name}(…)' for name in self.bases)}}})"
+
+    def joined(self, results: Sequence[Result]) -> Result:
+        """Make what is built on at a site of the results of each of `bases`."""
+        named = dict(zip(self.bases, results, strict=True))
+        return results[0] if len(results) == 1 else Result.joined(named)
 
     def _checked(self, result: Result, settings: Mapping[str, Any]) -> Result:
         tables = checked_tables(self.name, self.tables, result.tables)
@@ -202,7 +213,7 @@ def analysis(
     headline: str | None = None,
     name: str | None = None,
     allow_nonfinite: bool = False,
-    base: str | None = None,
+    base: str | tuple[str, ...] = (),
 ) -> Callable[[Callable[..., Result]], Analysis]:
     """Turn a function into an analysis.
 
@@ -217,8 +228,9 @@ def analysis(
         it are its band.
     name: how it is called (default: the function's name).
     allow_nonfinite: whether it can take rows with NaN or infinity.
-    base: the analysis whose result for the same site it takes as `base: Result`, and whose
-        results `others` come with.
+    base: the analysis that it builds on: its result for the same site is `base: Result`, and
+        `layers` and `others` come with theirs. Of several the results are put into one (see
+        `Result.joined`).
 
     Raises AnalysisError where the signature or a table is not as described.
     """
@@ -234,7 +246,8 @@ def analysis(
         if type(version) is not int or version < 1:
             raise AnalysisError(f"analysis {called!r}: version is a whole number from 1")
         needs, parameters = _signature(called, function)
-        _check_base(called, needs, base)
+        bases = (base,) if isinstance(base, str) else base
+        _check_base(called, needs, bases)
         specs = {n: TableSpec.of(n, row) for n, row in (tables or {}).items()}
         return Analysis(
             called,
@@ -247,17 +260,18 @@ def analysis(
             dict(figures or {}),
             _headline(called, specs, headline),
             allow_nonfinite,
-            base,
+            bases,
         )
 
     return decorate
 
 
-def _check_base(who: str, needs: tuple[str, ...], base: str | None) -> None:
-    if ("base" in needs) != (base is not None) or (base is not None and "acts" not in needs):
+def _check_base(who: str, needs: tuple[str, ...], bases: tuple[str, ...]) -> None:
+    taken = {"acts", "base"} <= set(needs) or ("layers" in needs and "base" not in needs)
+    if not taken if bases else "base" in needs:
         raise AnalysisError(
-            f'analysis {who!r}: `base: Result` beside `acts` and @analysis(base="NAME"), the '
-            f"analysis that makes it, go together"
+            f"analysis {who!r}: `base: Result` beside `acts` (or `layers` alone) and "
+            f'@analysis(base="NAME"), the analysis that makes it, go together'
         )
 
 

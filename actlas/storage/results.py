@@ -40,12 +40,19 @@ def done_run(database: Database, key: str) -> Run | None:
         return session.scalar(sa.select(Run).where(Run.key == key, Run.status == "done"))
 
 
-def newest_run(database: Database, analysis: str, extraction_id: int, site: str) -> Run | None:
-    """Return the newest finished run of an analysis at a site, if there is one."""
-    where = (
+def newest_run(
+    database: Database, analysis: str, extraction_id: int, site: str, labels: str | None
+) -> Run | None:
+    """Return the newest finished run of an analysis at a site, if there is one.
+
+    labels: of those that take labels, only runs with these.
+    """
+    where = [
         Run.analysis == analysis, Run.extraction_id == extraction_id, Run.site == site,
         Run.status == "done",
-    )  # fmt: skip
+    ]  # fmt: skip
+    if labels is not None:
+        where.append(sa.or_(Run.labels == labels, Run.labels.is_(None)))
     with database.read() as session:
         return session.scalar(sa.select(Run).where(*where).order_by(Run.id.desc()).limit(1))
 

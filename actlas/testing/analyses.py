@@ -107,18 +107,26 @@ def synthetic(analysis: Analysis) -> dict[str, Any]:
         made["weights"] = Weights({"layer.weight": torch.from_numpy(X[:32].copy())})
     if "others" in analysis.needs:
         made["others"] = Others.of(Activations.of(Y, site="layers.1"))
-    if analysis.base is not None:
-        _build(made, registry().get(analysis.base))
+    if analysis.bases:
+        _build(made, analysis)
     return {name: made[name] for name in analysis.needs if name in made}
 
 
-def _build(made: dict[str, Any], base: Analysis) -> None:
+def _build(made: dict[str, Any], analysis: Analysis) -> None:
     """Add the results that are built on."""
-    made["base"] = base(**{n: made[n] for n in base.needs})
+    found = [registry().get(name) for name in analysis.bases]
+
+    def base(acts: Activations) -> Result:
+        given = made | {"acts": acts}
+        return analysis.joined([one(**{n: given[n] for n in one.needs}) for one in found])
+
+    if "base" in analysis.needs:
+        made["base"] = base(made["acts"])
+    if "layers" in analysis.needs:
+        made["layers"] = Layers.of(*made["layers"], bases=[base(acts) for acts in made["layers"]])
     if "others" in made:
         sites = made["others"].sites
-        bases = [base(**{n: made[n] for n in base.needs} | {"acts": acts}) for acts in sites]
-        made["others"] = Others.of(*sites, bases=bases)
+        made["others"] = Others.of(*sites, bases=[base(acts) for acts in sites])
 
 
 class _Kit:
@@ -213,7 +221,7 @@ def _chunked(value: Any, size: int) -> Any:
     if isinstance(value, Activations):
         return value.chunked(size)
     if isinstance(value, Layers):
-        return Layers(tuple(acts.chunked(size) for acts in value))
+        return replace(value, sites=tuple(acts.chunked(size) for acts in value))
     if isinstance(value, Others):
         return replace(value, sites=tuple(acts.chunked(size) for acts in value.sites))
     return value

@@ -25,7 +25,7 @@ def classes(tables: Mapping[str, ResultTable]) -> Any:
         score.scale(domain=[0, 1]), tooltip=["label:N", "n:Q", "graph_convexity:Q", "chance:Q"]
     )
     bars = base.mark_rule(strokeWidth=2).encode(alt.X("low:Q"), alt.X2("high:Q"))
-    ticks = base.mark_tick(color="crimson", thickness=2).encode(alt.X("chance:Q"))
+    ticks = base.mark_tick(color="crimson", thickness=2, size=12).encode(alt.X("chance:Q"))
     return alt.layer(bars, ticks, points).properties(width=420, title="Convexity by class")
 
 
@@ -64,9 +64,41 @@ def sweep(tables: Mapping[str, ResultTable]) -> Any:
         alt.Chart(alt.Data(values=rows))
         .mark_line(point=True)
         .encode(
-            alt.X("k:Q", title="neighbours a row").scale(type="log"),
+            alt.X("k:Q", title="neighbours a row")
+            .scale(type="log", nice=False)
+            .axis(values=[row["k"] for row in tables["k_sweep"]]),
             alt.Y("value:Q", title="score or share").scale(domain=[0, 1]),
             alt.Color("of:N", title=None, sort=list(names.values())),
         )
         .properties(width=420, height=240, title="Convexity over the number of neighbours")
     )
+
+
+def path(tables: Mapping[str, ResultTable]) -> Any:
+    """One telling path and the rows beside it, in the plane."""
+    import altair as alt
+
+    rows = list(tables["path"])
+    steps = [row for row in rows if row["on_path"]]
+    own = steps[0]["label"] if steps else ""
+    inner = [row["label"] == own for row in steps[1:-1]]
+    for row in rows:
+        row["of"] = own if row["label"] == own else "another class"
+        # Own vertices of whole samples need no name: their colour says it.
+        parts = [row["token"], None if row["label"] == own else row["label"]]
+        row["said"] = " · ".join(part for part in parts if part)
+    colours = alt.Color("of:N", title=None).legend(orient="top").scale(
+        domain=[own, "another class"], range=["#1f77b4", "#ff7f0e"]
+    )  # fmt: skip
+    x, y = (alt.X("x:Q", title="component 1"), alt.Y("y:Q", title="component 2"))
+    tip = ["label:N", "token:N", "row:Q"]
+    beside = alt.Chart(alt.Data(values=[row for row in rows if not row["on_path"]]))
+    on = alt.Chart(alt.Data(values=steps)).encode(x, y)
+    dots = beside.mark_point(filled=True, size=20, opacity=0.35).encode(x, y, colours, tooltip=tip)
+    line = on.mark_line(color="#444").encode(order="step:Q")
+    marks = on.mark_point(filled=True, size=90, opacity=1, stroke="white").encode(
+        colours, tooltip=tip
+    )
+    names = on.mark_text(dy=-10, fontSize=10).encode(text="said:N")
+    title = f"Shortest path between two rows of {own}: {sum(inner)} of {len(inner)} inside"
+    return alt.layer(dots, line, marks, names).properties(width=460, height=340, title=title)

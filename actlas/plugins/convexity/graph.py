@@ -14,7 +14,8 @@ from .networks import Network, network
 from .paths import ClassPaths, class_paths
 from .remarks import remarks
 from .sample import Sample, chosen
-from .tables import Class, Intruder, Intrusion, RowScore, Summary, Sweep
+from .sketch import sketch
+from .tables import Class, Intruder, Intrusion, PathPoint, RowScore, Summary, Sweep
 
 SWEEP = (1, 2, 3, 5, 7, 10, 15, 20, 30, 50, 70, 100)
 INTRUDERS = 5  # listed of a class
@@ -27,6 +28,7 @@ INTRUDERS = 5  # listed of a class
         "classes": Class,
         "intrusions": Intrusion,
         "intruders": Intruder,
+        "path": PathPoint,
         "rows": RowScore,
         "k_sweep": Sweep,
     },
@@ -39,6 +41,7 @@ INTRUDERS = 5  # listed of a class
         "classes": figures.classes,
         "intrusions": figures.intrusions,
         "k_sweep": figures.sweep,
+        "path": figures.path,
     },
     headline="macro",
 )
@@ -97,6 +100,7 @@ def convexity(
         "classes": classes,
         "intrusions": _intrusions(scores, sample),
         "intruders": _intruders(scores, sample),
+        "path": sketch(scores.graph, scores.paths, sample, X),
         "rows": _rows(scores, sample) if per_row else [],
         "k_sweep": [_sweep(q, found, sample) for q, found in swept.items()],
     }

@@ -73,6 +73,19 @@ class Intruder:
 
 
 @dataclass(frozen=True)
+class PathPoint:
+    """A vertex of one telling path, or a neighbour of one, placed in the plane."""
+
+    step: Annotated[int | None, "place on the path, from 0; null beside it"]
+    row: Annotated[int, "row of the activations"]
+    label: Annotated[str, "its class"]
+    token: Annotated[str | None, "token or word of the row; none where it is a whole sample"]
+    on_path: Annotated[bool, "whether the path passes through, or begins or ends here"]
+    x: Annotated[float, "first principal component of what is shown"]
+    y: Annotated[float, "second principal component"]
+
+
+@dataclass(frozen=True)
 class RowScore:
     """Convexity as one row sees it: the mean over paths from it to the rest of its class."""
 

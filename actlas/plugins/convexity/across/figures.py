@@ -1,0 +1,212 @@
+"""Figures over layers, between models and against recall, drawn from stored tables."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from actlas import ResultTable
+
+SHOWN_CLASSES = 40
+NAMED = 6  # classes farthest off the line
+Tables = Mapping[str, ResultTable]
+
+
+def curve(tables: Tables) -> Any:
+    """Macro score over the layers with its band, chance, and the suggested cut."""
+    import altair as alt
+
+    rows = list(tables["curve"])
+    for row in rows:  # a band may reach beyond what a score can be
+        row["low"], row["high"] = max(row["low"], 0.0), min(row["high"], 1.0)
+    order = [row["site"] for row in rows]
+    base = alt.Chart(alt.Data(values=rows)).encode(
+        alt.X("site:N", sort=order, title=None, scale=alt.Scale(padding=0.5))
+    )
+    names = {"macro": "graph convexity", "chance": "by chance"}
+    lines = base.transform_fold(list(names), as_=["of", "value"]).transform_calculate(
+        name=f"datum.of == 'macro' ? '{names['macro']}' : '{names['chance']}'"
+    )
+    colour = alt.Color("name:N", title=None, sort=list(names.values())).scale(
+        domain=list(names.values()), range=["#1f77b4", "crimson"]
+    ).legend(orient="top")  # fmt: skip
+    y = alt.Y("value:Q", title="macro, band ± 1.96 SEM").scale(domain=[0, 1])
+    band = base.mark_area(opacity=0.2, color="#1f77b4").encode(
+        alt.Y("low:Q", title=""), alt.Y2("high:Q")
+    )
+    drawn = [band, lines.mark_line(point=True).encode(y, colour)]
+    cut = next(iter(tables["summary"]))["suggest_cut"]
+    if cut is not None:
+        marked = base.transform_filter(alt.datum.site == cut)
+        side = "right" if cut == order[-1] else "left"
+        drawn.append(marked.mark_rule(strokeDash=[4, 4], color="grey"))
+        drawn.append(
+            marked.mark_text(align=side, dx=5 if side == "left" else -5, color="grey").encode(
+                alt.YDatum(0.03), text=alt.value("cut from here")
+            )
+        )
+    width = max(320, 42 * len(order))
+    return alt.layer(*drawn).properties(width=width, height=240, title="Convexity over the layers")
+
+
+def heat_map(tables: Tables) -> Any:
+    """Score of every class at every site, classes by their score at the last."""
+    import altair as alt
+
+    rows = [row for row in tables["classes"] if row["graph_convexity"] == row["graph_convexity"]]
+    sites = list(dict.fromkeys(row["site"] for row in rows))
+    last = {row["label"]: row["graph_convexity"] for row in rows if row["site"] == sites[-1]}
+    every = sorted(last, key=lambda label: -last[label])
+    shown = _ends(every)
+    rows = [row for row in rows if row["label"] in set(shown)]
+    left = f", {len(shown)} of {len(every)}" if len(shown) < len(every) else ""
+    return (
+        alt.Chart(alt.Data(values=rows))
+        .mark_rect()
+        .encode(
+            alt.X("site:N", sort=sites, title=None),
+            alt.Y("label:N", sort=shown, title=None),
+            alt.Color("graph_convexity:Q", title="score").scale(scheme="viridis"),
+            tooltip=["label:N", "site:N", "n:Q", "graph_convexity:Q", "chance:Q"],
+        )
+        .properties(
+            width=max(240, 36 * len(sites)),
+            height=max(100, 15 * len(shown)),
+            title=f"Convexity by class and layer{left}",
+        )
+    )
+
+
+def _ends(ordered: list[str]) -> list[str]:
+    """The first and the last where there are too many to show."""
+    if len(ordered) <= SHOWN_CLASSES:
+        return ordered
+    half = SHOWN_CLASSES // 2
+    return ordered[:half] + ordered[-half:]
+
+
+def change(tables: Tables) -> Any:
+    """Score of every class before and after, by the change."""
+    import altair as alt
+
+    found = sorted(tables["classes"], key=lambda row: -row["delta"])
+    order = _ends(list(dict.fromkeys(row["label"] for row in found)))
+    rows = [
+        row | {"sure": "after, sure (Holm)" if row["significant"] else "after"}
+        for row in found
+        if row["label"] in set(order)
+    ]
+    base = alt.Chart(alt.Data(values=rows)).encode(
+        alt.Y("label:N", sort=order, title=None).axis(labelLimit=220)
+    )
+    x = alt.X("before:Q", title="graph convexity").scale(domain=[0, 1])
+    lines = base.mark_rule(color="#bbb", strokeWidth=2).encode(x, alt.X2("after:Q"))
+    before = base.mark_point(filled=True, size=45, opacity=1).encode(
+        x, color=alt.datum("before"), tooltip=["label:N", "n:Q", "before:Q"]
+    )
+    colours = {"before": "#999", "after": "#9ecae1", "after, sure (Holm)": "#08519c"}
+    after = base.mark_point(filled=True, size=60, opacity=1).encode(
+        alt.X("after:Q"),
+        alt.Color("sure:N", title=None)
+        .scale(domain=list(colours), range=list(colours.values()))
+        .legend(orient="top"),
+        tooltip=["label:N", "n:Q", "after:Q", "delta:Q", "low:Q", "high:Q", "p_holm:Q"],
+    )
+    chart = alt.layer(lines, before, after).properties(width=320)
+    return chart.facet(
+        column=alt.Column("other:N", title=None), title="Change of convexity by class"
+    )
+
+
+def correlation(tables: Tables) -> Any:
+    """Pearson's r over the layers with its interval, by where recall is from."""
+    import altair as alt
+
+    rows = [
+        row
+        for row in tables["correlations"]
+        if row["over"] == "classes" and row["method"] == "pearson"
+    ]
+    order = list(dict.fromkeys(row["site"] for row in rows))
+    base = alt.Chart(alt.Data(values=rows)).encode(
+        alt.X("site:N", sort=order, title="convexity at", scale=alt.Scale(padding=0.5)),
+        alt.Color("recall_at:N", title="recall at", sort=None),
+    )
+    y = alt.Y("r:Q", title="Pearson's r, 95 % interval").scale(domain=[-1, 1])
+    offset = alt.XOffset("recall_at:N", sort=None)
+    bars = base.mark_rule(strokeWidth=2, opacity=0.6).encode(
+        alt.Y("low:Q"), alt.Y2("high:Q"), offset
+    )
+    dots = base.mark_point(filled=True, size=50, opacity=1).encode(y, offset)
+    zero = alt.Chart(alt.Data(values=[{}])).mark_rule(color="#999").encode(alt.YDatum(0))
+    return alt.layer(zero, bars, dots).properties(
+        width=max(320, 48 * len(order)), height=240, title="Convexity of classes and their recall"
+    )
+
+
+def scatter(tables: Tables) -> Any:
+    """Convexity at the last layer against recall: classes, line and its 95 % interval."""
+    import altair as alt
+
+    rows = list(tables["points"])
+    rows = [row for row in rows if row["site"] == rows[-1]["site"]]
+    panels = []
+    for at in dict.fromkeys(row["recall_at"] for row in rows if row["recall_at"] != row["site"]):
+        mine = [row for row in rows if row["recall_at"] == at]
+        line, named = _fit(mine)
+        recalls = [row["recall"] for row in mine]
+        ends = [min(recalls) - 0.02, max(recalls) + 0.02]
+        x = alt.X("convexity:Q", title=f"graph convexity at {mine[0]['site']}").scale(zero=False)
+        y = alt.Y("recall:Q", title="recall").scale(domain=ends, nice=False)
+        dots = alt.Chart(alt.Data(values=mine)).mark_point(filled=True, opacity=0.7).encode(
+            x, y, tooltip=["label:N", "convexity:Q", "recall:Q"]
+        )  # fmt: skip
+        text = alt.Chart(alt.Data(values=named)).mark_text(align="right", dx=-6, fontSize=9)
+        names = text.encode(x, y, text="label:N")
+        fit = alt.Chart(alt.Data(values=line)).encode(x)
+        band = fit.mark_area(opacity=0.15, color="crimson", clip=True).encode(
+            alt.Y("low:Q"), alt.Y2("high:Q")
+        )
+        drawn = alt.layer(band, fit.mark_line(color="crimson", clip=True).encode(y), dots, names)
+        panels.append(drawn.properties(width=280, height=260, title=f"recall at {at}"))
+    return alt.hconcat(*panels)
+
+
+def _fit(rows: list[dict[str, Any]]) -> tuple[list[dict[str, float]], list[dict[str, Any]]]:
+    """The least-squares line with the 95 % interval of the mean, and the rows farthest off it."""
+    import numpy as np
+    from scipy import stats
+
+    x, y = (np.array([row[name] for row in rows]) for name in ("convexity", "recall"))
+    if np.ptp(x) == 0:
+        return [], rows[:NAMED]
+    slope, start = np.polyfit(x, y, 1)
+    off = y - start - slope * x
+    spread = np.sqrt((off**2).sum() / (len(x) - 2))
+    at = np.linspace(x.min(), x.max(), 50)
+    half = stats.t.ppf(0.975, len(x) - 2) * spread
+    half = half * np.sqrt(1 / len(x) + (at - x.mean()) ** 2 / ((x - x.mean()) ** 2).sum())
+    mean = start + slope * at
+    columns = zip(
+        at.tolist(), mean.tolist(), (mean - half).tolist(), (mean + half).tolist(), strict=True
+    )
+    line = [
+        dict(zip(("convexity", "recall", "low", "high"), values, strict=True)) for values in columns
+    ]
+    return line, _apart([rows[i] for i in np.argsort(-np.abs(off), kind="stable")])
+
+
+def _apart(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Of rows in order of importance the first that can be named without their names colliding."""
+    wide, high = (
+        max(row[n] for row in rows) - min(row[n] for row in rows) or 1.0
+        for n in ("convexity", "recall")
+    )
+    named: list[dict[str, Any]] = []
+    for row in rows:
+        near = any(
+            abs(row["convexity"] - other["convexity"]) < 0.4 * wide
+            and abs(row["recall"] - other["recall"]) < 0.06 * high
+            for other in named
+        )
+        if not near and len(named) < NAMED:
+            named.append(row)
+    return named

@@ -1,0 +1,34 @@
+"""Reading results of `convexity`, and whether two may be compared."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from actlas import InputError, Result
+
+SAME = ("k", "graph", "metric", "standardise", "duplicates", "ties", "per_class", "max_pairs")
+
+
+def check_settings(who: str, sites: Sequence[str], settings: Sequence[Mapping[str, Any]]) -> None:
+    """Raise InputError where scores were computed in ways that do not compare."""
+    for site, given in zip(sites, settings, strict=True):
+        for name in SAME:
+            then, now = settings[0].get(name), given.get(name)
+            if then != now:
+                raise InputError(
+                    f"{who}: convexity has {name}={then} at {sites[0]} and {name}={now} at {site}; "
+                    f"run it with the same there, or name the runs with --base"
+                )
+
+
+def names_of(base: Result) -> list[str]:
+    """Classes in the order of the codes."""
+    return [str(name) for name in base.tables["classes"]["label"]]
+
+
+def row_scores(base: Result) -> NDArray[np.float64]:
+    """(n,) of each vertex, NaN where it has none."""
+    scores: NDArray[np.float64] = np.asarray(base.arrays["row_scores"], np.float64)
+    return np.where(scores < 0, np.nan, scores)
