@@ -407,6 +407,27 @@ def test_what_is_built_on_comes_with_every_site():
         built(ACTS, Others.of(far.take(slice(0, 0)), bases=bases[:1]), bases[0])
 
 
+def test_results_of_several_analyses_come_as_one_at_every_layer():
+    @analysis(version=1, base=("every_kind", "probe"))
+    def built(layers: Layers, others: Others) -> Result:
+        """Look at what it is given."""
+        joined = layers.bases[0]
+        return Result(warnings=[*joined.tables, *(next(iter(others)).base.warnings)])
+
+    one, two = every_kind(ACTS, LABELS), Result({"t": []}, {}, ["said"], parameters={"c": 1})
+    base = Result.joined({"every_kind": one, "probe": two})
+    assert base.parameters == {"every_kind": one.parameters, "probe": {"c": 1}}
+    assert list(base.arrays) == [f"every_kind_{name}" for name in one.arrays]
+    layers, others = Layers.of(ACTS, bases=[base]), Others.of(ACTS, bases=[base])
+    found = built(layers, others).warnings
+    tables = [f"every_kind_{name}" for name in one.tables]
+    assert found == (*tables, "probe_t", *one.warnings, "said")
+    with pytest.raises(
+        InputError, match=r"every_kind and probe.*Layers\.of\(…, bases=\[Result\.jo"
+    ):
+        built(Layers.of(ACTS), others)
+
+
 def test_others_are_told_apart():
     assert Others.of(ACTS, ACTS).names == ("0:array", "1:array")
     for wrong in ({"names": ["a", "a"]}, {"names": ["a"]}, {"bases": [Result()]}):

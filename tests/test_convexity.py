@@ -395,3 +395,39 @@ def test_warnings_of_graphs_that_say_little():
 @pytest.mark.parametrize("check", checks(convexity, k=5, k_max=5, per_row=True), ids=repr)
 def test_conforms(check):
     check()
+
+
+def test_the_path_shown_is_a_shortest_one_through_another_class():
+    line = np.column_stack([np.arange(7), np.zeros(7), np.zeros(7)])
+    result = run(line, [0, 0, 0, 1, 0, 0, 0], k=1)
+    points = list(result.tables["path"])
+    steps = [row for row in points if row["on_path"]]
+    assert [row["step"] for row in steps] == list(range(len(steps)))
+    rows = [row["row"] for row in steps]
+    assert rows in (list(range(rows[0], rows[-1] + 1)), list(range(rows[0], rows[-1] - 1, -1)))
+    assert "1" in {row["label"] for row in steps[1:-1]}
+    assert {rows[0], rows[-1]} & {0, 6}  # the longest from there
+    x = [row["x"] for row in sorted(points, key=lambda row: row["row"])]
+    assert np.abs(np.diff(x)) == pytest.approx(1)  # on a line the plane keeps distances
+    assert [row["y"] for row in points] == pytest.approx([0] * len(points))
+    assert "5 of 5 inside" in str(run(line, [0] * 7, k=1).figures["path"].to_dict())
+
+
+def test_the_path_shown_is_as_long_as_scipys_shortest():
+    X, y = blobs(gap=0.5)
+    rows = [row["row"] for row in run(X, y, k=4).tables["path"] if row["on_path"]]
+    near = network(nearest(X.astype(np.float32), 4))
+    graph = csr_array((near.lengths, near.indices, near.indptr), shape=(len(X), len(X)))
+    steps = [graph[a, b] for a, b in itertools.pairwise(rows)]
+    assert min(steps) > 0
+    assert sum(steps) == pytest.approx(dijkstra(graph, indices=rows[0])[rows[-1]])
+    assert len({int(y[row]) for row in rows}) > 1
+    assert y[rows[0]] == y[rows[-1]]
+
+
+def test_no_path_is_shown_where_none_has_an_interior():
+    assert len(run(np.ones((12, 3)), [0, 1] * 6, k=3).tables["path"]) == 0
+    X, y = blobs(2, 8, 3)
+    result = run(X, y, k=15)
+    assert len(result.tables["path"]) == 0
+    result.figures["path"].to_dict()

@@ -99,6 +99,6 @@ def path(tables: Mapping[str, ResultTable]) -> Any:
     marks = on.mark_point(filled=True, size=90, opacity=1, stroke="white").encode(
         colours, tooltip=tip
     )
-    names = on.mark_text(dy=-10, fontSize=10).encode(text="said:N")
+    names = on.mark_text(align="left", dx=8, dy=-4, fontSize=10).encode(text="said:N")
     title = f"Shortest path between two rows of {own}: {sum(inner)} of {len(inner)} inside"
     return alt.layer(dots, line, marks, names).properties(width=460, height=340, title=title)

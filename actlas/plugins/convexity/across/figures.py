@@ -40,7 +40,7 @@ def curve(tables: Tables) -> Any:
         drawn.append(marked.mark_rule(strokeDash=[4, 4], color="grey"))
         drawn.append(
             marked.mark_text(align=side, dx=5 if side == "left" else -5, color="grey").encode(
-                alt.YDatum(0.03), text=alt.value("cut from here")
+                alt.YDatum(0.5), text=alt.value("cut from here")
             )
         )
     width = max(320, 42 * len(order))
@@ -155,16 +155,18 @@ def scatter(tables: Tables) -> Any:
         recalls = [row["recall"] for row in mine]
         ends = [min(recalls) - 0.02, max(recalls) + 0.02]
         x = alt.X("convexity:Q", title=f"graph convexity at {mine[0]['site']}").scale(zero=False)
-        y = alt.Y("recall:Q", title="recall").scale(domain=ends, nice=False)
+        y = alt.Y("recall:Q", title="recall").scale(domain=ends, nice=False, zero=False)
         dots = alt.Chart(alt.Data(values=mine)).mark_point(filled=True, opacity=0.7).encode(
             x, y, tooltip=["label:N", "convexity:Q", "recall:Q"]
         )  # fmt: skip
-        text = alt.Chart(alt.Data(values=named)).mark_text(align="right", dx=-6, fontSize=9)
-        names = text.encode(x, y, text="label:N")
+        middle = sum(row["convexity"] for row in line[:1] + line[-1:]) / 2
+        text = alt.Chart(alt.Data(values=named)).encode(x, y, text="label:N")
+        left, right = alt.datum.convexity < middle, alt.datum.convexity >= middle
+        names = text.transform_filter(left).mark_text(align="left", dx=6, dy=8, fontSize=9)
+        names += text.transform_filter(right).mark_text(align="right", dx=-6, dy=8, fontSize=9)
         fit = alt.Chart(alt.Data(values=line)).encode(x)
-        band = fit.mark_area(opacity=0.15, color="crimson", clip=True).encode(
-            alt.Y("low:Q"), alt.Y2("high:Q")
-        )
+        low = alt.Y("low:Q", title="recall").scale(domain=ends, nice=False, zero=False)
+        band = fit.mark_area(opacity=0.15, color="crimson", clip=True).encode(low, alt.Y2("high:Q"))
         drawn = alt.layer(band, fit.mark_line(color="crimson", clip=True).encode(y), dots, names)
         panels.append(drawn.properties(width=280, height=260, title=f"recall at {at}"))
     return alt.hconcat(*panels)
@@ -203,7 +205,7 @@ def _apart(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
     named: list[dict[str, Any]] = []
     for row in rows:
         near = any(
-            abs(row["convexity"] - other["convexity"]) < 0.4 * wide
+            abs(row["convexity"] - other["convexity"]) < 0.6 * wide
             and abs(row["recall"] - other["recall"]) < 0.06 * high
             for other in named
         )
