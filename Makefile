@@ -6,7 +6,7 @@ INSTALL := $(PIP) install --quiet --constraint requirements/constraints.txt
 # On two cores more threads only get into each other's way.
 export TOKENIZERS_PARALLELISM ?= true
 
-.PHONY: demo example-ica test check format docs bench bench-convexity bench-peers clean
+.PHONY: demo example-ica example-convexity test check format docs bench bench-convexity bench-peers clean
 
 demo: .venv/demo.installed
 	$(PY) -m actlas demo
@@ -14,6 +14,10 @@ demo: .venv/demo.installed
 # Minutes on two cores; `make example-ica QUICK=--quick` is a try.
 example-ica: .venv/demo.installed
 	$(PY) -m examples.ica_universal $(QUICK)
+
+# Likewise; `make example-convexity DATA="--data FOLDER"` adds tasks of that folder.
+example-convexity: .venv/examples.installed
+	$(PY) -m examples.convexity_finetuning $(QUICK) $(DATA)
 
 test: .venv/dev.installed
 	$(PY) -m pytest
@@ -59,9 +63,13 @@ clean:
 	$(INSTALL) --editable ".[demo]"
 	touch $@
 
+.venv/examples.installed: pyproject.toml .venv/torch.installed
+	$(INSTALL) --editable ".[examples]"
+	touch $@ .venv/demo.installed
+
 .venv/dev.installed: pyproject.toml .venv/torch.installed
 	$(INSTALL) --editable ".[dev]"
-	touch $@ .venv/demo.installed
+	touch $@ .venv/demo.installed .venv/examples.installed
 
 .venv-peers/installed: benchmarks/peers/requirements.txt
 	$(PYTHON) -m venv .venv-peers

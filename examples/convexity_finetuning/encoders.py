@@ -112,7 +112,7 @@ class Sentences(Encoder):
     @property
     def tuning(self) -> Plan:
         """How it is fine-tuned."""
-        return Plan(self.size.text_epochs, 1e-4, batch=16)
+        return Plan(self.size.text_epochs, 3e-4, batch=16)
 
     @staticmethod
     def source() -> Path:

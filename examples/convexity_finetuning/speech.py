@@ -121,7 +121,8 @@ def _voiced(formants: Floats, speaker: Speaker, rng: np.random.Generator) -> Flo
         weight = (1 / np.hypot(far, 1)).sum(axis=0) * (frequency < RATE / 2) / np.sqrt(number)
         sound += np.interp(time, slow, weight) * wave
         wave, before = twice * wave - before, wave  # sin (n + 1)φ
-    return sound / (np.abs(sound).max() + 1e-9)
+    found: Floats = sound / (np.abs(sound).max() + 1e-9)
+    return found
 
 
 def _noises(

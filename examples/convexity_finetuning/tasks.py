@@ -73,11 +73,11 @@ class Size:
 
 
 FULL = Size(
-    concepts=24, intents=50, digits=1797, words=18, takes=40, text_epochs=4,
+    concepts=24, intents=50, digits=1797, words=18, takes=40, text_epochs=5,
     image_epochs=(60, 25), audio_epochs=(30, 12), halves=10,
 )  # fmt: skip
 QUICK = Size(
-    concepts=12, intents=10, digits=600, words=10, takes=20, text_epochs=2,
+    concepts=12, intents=10, digits=600, words=10, takes=20, text_epochs=3,
     image_epochs=(20, 15), audio_epochs=(10, 8), halves=4,
 )  # fmt: skip
 
@@ -171,7 +171,7 @@ def words(size: Size) -> Task:
 def _spoken(names: Sequence[str], takes: int, rng: np.random.Generator) -> Examples:
     codes = np.repeat(np.arange(len(names)), takes)
     voices = [Speaker.drawn(rng) for _ in codes]
-    return Examples(speak([names[c] for c in codes], voices, rng, SNR), codes)
+    return Examples(speak([names[c] for c in codes.tolist()], voices, rng, SNR), codes)
 
 
 def spoken_digits(size: Size, folder: Path) -> Task:
