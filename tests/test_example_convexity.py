@@ -18,7 +18,7 @@ from examples.convexity_finetuning.training import Plan, Shelf, fit, predicted, 
 
 TINY = Size(
     concepts=4, intents=3, digits=160, words=3, takes=4, text_epochs=1, image_epochs=(2, 4),
-    audio_epochs=(1, 1), halves=2, draws=100,
+    audio_epochs=(1, 1), halves=2, layers=2, draws=100,
 )  # fmt: skip
 
 
@@ -36,8 +36,7 @@ def test_a_voice_says_what_it_is_told() -> None:
         return power[:, band].sum(axis=1) / power.sum(axis=1)
 
     assert share(1800, 4000).argmax() == 3  # s is noise up there
-    vowels = share(1800, 2800)[:3]
-    assert vowels[0] > 2 * vowels[1:].max()  # the second formant of i
+    assert share(2000, 2350)[:3].argmax() == 0  # the second formant of i
     assert share(550, 1300)[:3].argmax() == 1  # both low formants of a
 
 
@@ -181,9 +180,9 @@ def test_the_whole_example_runs_small(done: tuple[Path, list[Trial]]) -> None:
     assert "http" not in page.replace("http://www.w3.org", "")  # nothing from elsewhere
     assert trial.degenerate == {"embed"}  # the first token is the same for every picture
     assert "embed" not in trial.sites
-    assert trial.blocks == [f"layers.{i}" for i in range(4)]
-    row = next(iter(trial.change["layers.3"].result.tables["summary"]))
-    assert changed(trial.change["layers.3"].result).value == row["delta"]
+    assert trial.blocks == [f"layers.{i}" for i in range(2)]
+    row = next(iter(trial.change["layers.1"].result.tables["summary"]))
+    assert changed(trial.change["layers.1"].result).value == row["delta"]
     assert row["rows"] == 80
 
 

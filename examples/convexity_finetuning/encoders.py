@@ -198,8 +198,8 @@ class Pictures(Encoder):
         from transformers import ViTConfig
 
         return ViTConfig(
-            hidden_size=64, num_hidden_layers=4, num_attention_heads=4, intermediate_size=128,
-            image_size=8, patch_size=2, encoder_stride=2,
+            hidden_size=64, num_hidden_layers=self.size.layers, num_attention_heads=4,
+            intermediate_size=128, image_size=8, patch_size=2, encoder_stride=2,
         )  # fmt: skip
 
     def pretrain(self, task: Task, folder: Path) -> None:
@@ -280,10 +280,11 @@ class Speech(Encoder):
         from transformers import HubertConfig
 
         return HubertConfig(
-            hidden_size=96, num_hidden_layers=4, num_attention_heads=4, intermediate_size=192,
-            conv_dim=(32, 64, 64), conv_kernel=(10, 8, 4), conv_stride=(5, 8, 4),
-            num_conv_pos_embeddings=16, num_conv_pos_embedding_groups=4, layerdrop=0.0,
-            feat_proj_dropout=0.0, mask_time_length=2, classifier_proj_size=96,
+            hidden_size=96, num_hidden_layers=self.size.layers, num_attention_heads=4,
+            intermediate_size=192, conv_dim=(32, 64, 64), conv_kernel=(10, 8, 4),
+            conv_stride=(5, 8, 4), num_conv_pos_embeddings=16, num_conv_pos_embedding_groups=4,
+            layerdrop=0.0, feat_proj_dropout=0.0, hidden_dropout=0.0, attention_dropout=0.0,
+            activation_dropout=0.0, mask_time_length=2, classifier_proj_size=96,
         )  # fmt: skip
 
     def _extractor(self) -> Any:
@@ -347,7 +348,9 @@ class Speech(Encoder):
         """Load it with a new head on the mean of the frames."""
         from transformers import HubertForSequenceClassification as Network
 
-        model: nn.Module = Network.from_pretrained(pretrained, num_labels=classes)
+        model: nn.Module = Network.from_pretrained(
+            pretrained, num_labels=classes, hidden_dropout=0.1
+        )
         return model
 
     def items(self, examples: Examples) -> Items:

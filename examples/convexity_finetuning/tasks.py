@@ -69,16 +69,17 @@ class Size:
     image_epochs: tuple[int, int]
     audio_epochs: tuple[int, int]
     halves: int  # half-samples a comparison
+    layers: int = 4  # of the two small networks
     draws: int = 2000
 
 
 FULL = Size(
     concepts=24, intents=50, digits=1797, words=18, takes=40, text_epochs=5,
-    image_epochs=(60, 25), audio_epochs=(30, 12), halves=10,
+    image_epochs=(60, 25), audio_epochs=(20, 15), halves=10,
 )  # fmt: skip
 QUICK = Size(
-    concepts=12, intents=10, digits=600, words=10, takes=20, text_epochs=3,
-    image_epochs=(20, 15), audio_epochs=(10, 8), halves=4,
+    concepts=8, intents=8, digits=900, words=8, takes=20, text_epochs=3,
+    image_epochs=(30, 30), audio_epochs=(20, 20), halves=4,
 )  # fmt: skip
 
 
