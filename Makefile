@@ -6,7 +6,8 @@ INSTALL := $(PIP) install --quiet --constraint requirements/constraints.txt
 # On two cores more threads only get into each other's way.
 export TOKENIZERS_PARALLELISM ?= true
 
-.PHONY: demo example-ica example-convexity test check format docs bench bench-convexity bench-peers clean
+.PHONY: demo test check format docs bench bench-convexity bench-peers example-ica \
+	example-convexity clean
 
 demo: .venv/demo.installed
 	$(PY) -m actlas demo

@@ -104,6 +104,9 @@ from .core import (
     Rows as Rows,
 )
 from .core import (
+    Samples as Samples,
+)
+from .core import (
     SchemaError as SchemaError,
 )
 from .core import (
@@ -120,6 +123,9 @@ from .core import (
 )
 from .core import (
     Weights as Weights,
+)
+from .core import (
+    load_classifier as load_classifier,
 )
 from .core import (
     pick_device as pick_device,

@@ -9,7 +9,7 @@ from sklearn.decomposition import FastICA
 import actlas
 from actlas import Activations, InputError, Rows
 from actlas.plugins.ica import Axes, ica, restore, transform
-from actlas.plugins.ica.fastica import decorrelated, start, step
+from actlas.plugins.ica.fastica import decorrelated, fastica, start, step
 from actlas.plugins.ica.measures import Meter
 from actlas.plugins.ica.rowsets import Pinned
 
@@ -296,6 +296,29 @@ def test_a_step_is_the_formula():
     np.testing.assert_allclose(found, wanted, atol=1e-5)
     np.testing.assert_allclose(found @ found.T, np.eye(4), atol=1e-12)
     np.testing.assert_allclose(turned, np.abs(np.abs((wanted * W).sum(1)) - 1), atol=1e-5)
+
+
+def white(X):
+    """Rows whitened, as they are held."""
+    import torch
+
+    values, vectors = np.linalg.eigh(np.cov(X.T, bias=True))
+    return Pinned(torch.from_numpy((X - X.mean(0)) @ (vectors / np.sqrt(values))).float(), None)
+
+
+@pytest.mark.parametrize("seed", [15, 17, 24, 25, 40, 58])
+def test_axes_that_the_plain_iteration_swings_between_are_brought_to_rest(seed):
+    rows = white(np.random.default_rng(seed).standard_normal((60, 4)))
+    W = start(4, seed=0)
+    for _ in range(300):
+        before, (W, turned) = W, step(rows, W, "logcosh")
+    again, _ = step(rows, W, "logcosh")
+    assert turned.max() > 0.03  # for ever there
+    np.testing.assert_allclose(np.abs((again * before).sum(1)), 1, atol=1e-9)  # and back
+    found = fastica(rows, tol=1e-9, max_iter=100)
+    assert found.converged
+    _, turned = step(rows, found.rotation, "logcosh")
+    assert turned.max() < 1e-8  # a fixed point of the plain step itself
 
 
 def test_top_rows_are_the_outermost_by_their_share_in_the_rows_length():

@@ -559,6 +559,32 @@ def test_warnings_are_kept(filled):
     assert again.result.warnings == ("it did not converge",)
 
 
+def test_a_run_is_another_when_a_file_that_it_names_changes(filled, tmp_path):
+    @actlas.analysis(version=1)
+    def reading(
+        acts: actlas.Activations,
+        *,
+        words: Annotated[str | None, "files of words", "file"] = None,
+        title: Annotated[str, "no file"] = "",
+    ) -> actlas.Result:
+        """Read files."""
+        return actlas.Result()
+
+    one, two = tmp_path / "one", tmp_path / "two"
+    one.write_text("a")
+    two.write_text("b")
+    given = {"words": f"{one}, {two}", "title": str(one)}
+    (first,) = filled.run(reading, sites="embed", **given)
+    assert filled.run(reading, sites="embed", **given)[0].reused
+    two.write_text("c")
+    assert not filled.run(reading, sites="embed", **given)[0].reused
+    two.write_text("b")
+    assert filled.run(reading, sites="embed", **given)[0].id == first.id
+    (bare,) = filled.run(reading, sites="embed", title=str(one))
+    one.write_text("d")
+    assert filled.run(reading, sites="embed", title=str(one))[0].id == bare.id
+
+
 class Terminal(io.StringIO):
     """A standard error that says it is a terminal."""
 

@@ -169,6 +169,28 @@ def save_tiny(kind: str, folder: Path) -> Path:
     return folder
 
 
+HEADS = {"image": "AutoModelForImageClassification", "audio": "AutoModelForAudioClassification"}
+
+
+def save_classifier(kind: str, folder: Path, labels: Sequence[str] = ("a", "b", "c")) -> Path:
+    """Save a tiny checkpoint with a head that tells labels apart, its weights far from zero."""
+    torch.manual_seed(0)
+    name, values, processor = MEDIA[kind] if kind in MEDIA else (*CONFIGS[kind], None)
+    made = getattr(transformers, name)(**values, id2label=dict(enumerate(labels)))
+    data = "text" if processor is None else "audio" if kind in SPEECHES else "image"
+    auto = getattr(transformers, HEADS.get(data, "AutoModelForSequenceClassification"))
+    model = auto.from_config(made).eval()
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter += 0.2 * torch.randn(parameter.shape)
+    model.save_pretrained(folder)
+    if processor is None:
+        tokenizer(wrapped=kind not in DECODERS).save_pretrained(folder)
+    else:
+        (folder / "preprocessor_config.json").write_text(json.dumps(processor))
+    return folder
+
+
 def save_tiny_media(kind: str, folder: Path) -> Path:
     """Save a tiny checkpoint of a model of images or recordings, its weights far from zero."""
     name, values, processor = MEDIA[kind]

@@ -38,7 +38,7 @@ def analyses() -> str:
 
 
 def _analysis(analysis: Analysis) -> str:
-    lines = [f"## {analysis.name}\n", analysis.doc, f"\nNeeds `{'`, `'.join(analysis.needs)}`.\n"]
+    lines = [f"## {analysis.name}\n", analysis.doc, f"\nNeeds {_needs(analysis)}.\n"]
     lines.append(
         _table("parameter", ((p.option, f"`{p.default}`", p.help) for p in analysis.parameters))
     )
@@ -49,6 +49,16 @@ def _analysis(analysis: Analysis) -> str:
     arrays = "; ".join(f"`{name}`: {doc}" for name, doc in analysis.arrays.items())
     lines.append(f"Arrays: {arrays or 'none'}. Figures: {', '.join(analysis.figures) or 'none'}.\n")
     return "\n".join(lines)
+
+
+def _needs(analysis: Analysis) -> str:
+    """Return the inputs; those that depend on the settings with what needs them."""
+    said = []
+    for name in analysis.needs:
+        when = analysis.optional.get(name)
+        settings = ", ".join(f"{key}={value}" for key, value in (when or {}).items())
+        said.append(f"`{name}`" + ("" if when is None else f" ({settings or 'if given'})"))
+    return ", ".join(said)
 
 
 def _table(first: str, rows: Iterator[tuple[str, str, str]]) -> str:

@@ -31,6 +31,7 @@ from .environment import host, seed_everything, versions
 from .handles import StoredExtraction, StoredRun
 from .loading import load_model
 from .progress import telling_bar
+from .samples import stored_samples
 
 Nonfinite = Literal["error", "drop", "keep"]
 
@@ -51,6 +52,13 @@ class Request:
     nonfinite: Nonfinite = "error"
     device: str = "auto"
     force: bool = False
+    data: str | None = None
+
+    @property
+    def wanted(self) -> tuple[str, ...]:
+        """The inputs that are bound: those needed with these settings, or given."""
+        given = ("others",) if self.other and "others" in self.analysis.optional else ()
+        return (*self.analysis.wanted(self.settings), *given)
 
 
 def run(database: Database, request: Request, *, progress: bool) -> list[StoredRun]:
@@ -71,16 +79,19 @@ def run(database: Database, request: Request, *, progress: bool) -> list[StoredR
 def _check(request: Request) -> None:
     who, needs = request.analysis.name, request.analysis.needs
     for name, option in (("labels", request.labels), ("other", request.other)):
-        needed = name in needs or (name == "other" and "others" in needs)
-        if needed and not option:
+        taken = name in needs or (name == "other" and "others" in needs)
+        wanted = name in request.wanted or (name == "other" and "others" in request.wanted)
+        if wanted and not option:
             known = ", ".join(request.extraction.label_sets) or "no label set"
             hint = f"; there is {known}" if name == "labels" else ""
             raise InputError(f"{who} needs {name}: name one with --{name} NAME{hint}")
         built_on = name == "labels" and request.analysis.bases  # then it chooses among runs
-        if option and not needed and not built_on:
+        if option and not taken and not built_on:
             raise InputError(f"{who} takes no {name}; leave --{name} out")
     if "other" in needs and len(request.other) > 1:
         raise InputError(f"{who} takes one other site; name it with one --other")
+    if request.data and "samples" not in needs:
+        raise InputError(f"{who} reads no samples again; leave --data out")
     if request.base and not request.analysis.bases:
         raise InputError(f"{who} builds on no other analysis; leave --base out")
     if request.groups is not None and "labels" not in needs:
@@ -109,8 +120,10 @@ def _with_labels(database: Database, request: Request, site: str) -> Request:
 
 def _beside(database: Database, request: Request, layers: Layers) -> _Beside:
     own, wanted = request.extraction.record, _wanted(request)
-    bases = [wanted.at(database, own, name) for name in layers.names] if wanted.analyses else []
-    also = wanted if "others" in request.analysis.needs and bases else None
+    needs, built = request.analysis.needs, bool(wanted.analyses)
+    here = built and ("base" in request.wanted or "base" not in needs)  # optional: not always
+    bases = [wanted.at(database, own, name) for name in layers.names] if here else []
+    also = wanted if built and "others" in needs else None
     return _Beside(places(database, own, request.other, also), bases)
 
 
@@ -187,7 +200,7 @@ def _identity(request: Request, layers: Layers, beside: _Beside) -> dict[str, An
 
 def _bind(database: Database, request: Request, layers: Layers, beside: _Beside) -> dict[str, Any]:
     """Make the inputs that the analysis needs, rows with NaN or infinity dealt with."""
-    needs = request.analysis.needs
+    needs, own = request.wanted, request.extraction.record
     opened = [replace(acts, device=request.device) for acts in layers]
     bound: dict[str, Any] = {}
     if "acts" in needs:
@@ -195,12 +208,11 @@ def _bind(database: Database, request: Request, layers: Layers, beside: _Beside)
     if "other" in needs:
         bound["other"] = _aligned(request, opened[0], beside.others[0])
     if "others" in needs:
-        own = request.extraction.record
         bound["others"] = opened_others(
             database, request.analysis, own, beside.others, request.device
         )
     bases = [opened_base(database, request.analysis, runs) for runs in beside.bases]
-    if "base" in needs:
+    if "base" in needs and bases:
         bound["base"] = bases[0]
     if "layers" in needs:
         bound["layers"] = Layers.of(*opened, bases=bases)
@@ -210,6 +222,8 @@ def _bind(database: Database, request: Request, layers: Layers, beside: _Beside)
     if "weights" in needs or "model" in needs:
         model = _load(database, request)
         bound |= {n: v for n, v in (("model", model), ("weights", model.weights)) if n in needs}
+    if "samples" in needs:
+        bound["samples"] = stored_samples(database, own, request.data)
     return bound
 
 
@@ -270,7 +284,8 @@ def _some_finite(acts: Activations) -> NDArray[np.bool_]:
 
 def _load(database: Database, request: Request) -> Any:
     record = database.find(Model, request.extraction.record.model_id)
-    model = load_model(record.spec, device=request.device)
+    compute_dtype = request.extraction.record.options.get("compute_dtype") or "float32"
+    model = load_model(record.spec, device=request.device, compute_dtype=compute_dtype)
     if model.digest != record.digest:
         raise InputError(
             f"{record.spec} has changed since it was extracted (digest {model.digest[:8]}, stored "

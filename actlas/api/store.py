@@ -131,6 +131,7 @@ class Store:
         device: str = "auto",
         force: bool = False,
         progress: bool = False,
+        data: str | None = None,
         **parameters: Any,
     ) -> list[StoredRun]:
         """Run an analysis on an extraction (default: the newest) and store its results.
@@ -145,6 +146,7 @@ class Store:
         base: runs to build on (default: at each site the newest of the analysis that is built on,
             all of the same labels: those named, else those of the first).
         nonfinite: refuse rows with NaN or infinity (error), drop them, or keep them.
+        data: folder of the images or recordings, for an analysis of `samples`.
         parameters: the analysis's own.
 
         Raises InputError for a missing or wrong input or parameter; whatever an analysis
@@ -166,6 +168,7 @@ class Store:
             nonfinite,
             device,
             force,
+            data,
         )
         return running.run(self.database, request, progress=progress)
 

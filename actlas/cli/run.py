@@ -98,6 +98,10 @@ def _shared(needs: tuple[str, ...], builds: bool) -> list[click.Option]:
     if builds and "labels" not in needs:
         text = "Labels of the runs to build on (default: those of the newest)."
         options.append(click.Option(["--labels"], metavar="NAME", help=text))
+    if "samples" in needs:
+        options.append(
+            click.Option(["--data"], metavar="FOLDER", help="Folder of the images or recordings.")
+        )
     return [
         *options,
         click.Option(["--seed"], type=int, default=0, show_default=True, help="Random seed."),

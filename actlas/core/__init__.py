@@ -23,11 +23,12 @@ from .errors import (
 from .extraction import STORAGE_DTYPES, Estimate, ExtractOptions, Extractor, Window, check_fit
 from .feeds import AudioFeed, Batch, Encoded, Feed, ImageFeed, TextFeed, TorchFeed
 from .generation import generate_targets
+from .heads import load_classifier
 from .label_sets import LabelSet, labels_for
 from .labels import Labels
 from .loading import SCHEMES, load_model, split_spec, unknown_scheme
 from .media import Media
-from .models import LoadedModel, Weights, array_bytes, describe_sites
+from .models import LoadedModel, array_bytes, describe_sites
 from .others import Other, Others
 from .proof import Proof, check_sites, check_table, prove
 from .readers import read_dataset
@@ -41,11 +42,13 @@ from .results import (
     column_array,
 )
 from .rows import MISSING, Row, Rows
+from .samples import Samples
 from .sites import Site, select_sites
 from .telling import listening, tell
 from .text import canonical_json, count, digest, human_bytes, human_seconds, listing, nearest
 from .tokens import POOLINGS
 from .tops import TOP_K, TopKeeper
+from .weights import Weights
 
 __all__ = [
     "MISSING",
@@ -89,6 +92,7 @@ __all__ = [
     "ResultTable",
     "Row",
     "Rows",
+    "Samples",
     "SchemaError",
     "Site",
     "SiteError",
@@ -117,6 +121,7 @@ __all__ = [
     "labels_for",
     "listening",
     "listing",
+    "load_classifier",
     "load_model",
     "nearest",
     "pick_device",

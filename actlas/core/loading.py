@@ -64,7 +64,7 @@ def load_model(
     folder = resolve_model(spec)
     _check_folder(spec, folder)
     chosen = SPLIT if device == SPLIT else pick_device(device)
-    loaded = _load_transformers(spec, folder, compute_dtype, trust_remote_code, chosen)
+    loaded = load_transformers(spec, folder, compute_dtype, trust_remote_code, chosen)
     return _fed(spec, folder, loaded, tower, modality, chosen, trust_remote_code)
 
 
@@ -145,10 +145,16 @@ def _check_folder(spec: str, folder: Path) -> None:
     raise ModelError(f"{spec}: no weights (*.safetensors) in {folder}; download them into it")
 
 
-def _load_transformers(
-    spec: str, folder: Path, compute_dtype: str, trust_remote_code: bool, device: str
+def load_transformers(
+    spec: str,
+    folder: Path,
+    compute_dtype: str,
+    trust_remote_code: bool,
+    device: str,
+    kind: str = "AutoModel",
 ) -> "nn.Module":
-    from transformers import AutoModel
+    """Load a checkpoint's folder by a class of transformers, and refuse missing weights."""
+    import transformers
 
     more: dict[str, Any] = {}
     if device == SPLIT:
@@ -157,7 +163,7 @@ def _load_transformers(
         more["device_map"] = "auto"
 
     with _one_line(spec), _quiet_transformers():
-        module, info = AutoModel.from_pretrained(
+        module, info = getattr(transformers, kind).from_pretrained(
             folder,
             torch_dtype=compute_dtype,
             use_safetensors=True,
@@ -165,18 +171,20 @@ def _load_transformers(
             output_loading_info=True,
             **more,
         )
-    _check_missing(spec, module, info)
+    _check_missing(spec, module, info, read_on=kind != "AutoModel")
     loaded: nn.Module = module.eval()
     return loaded
 
 
-def _check_missing(spec: str, module: "nn.Module", info: dict[str, Any]) -> None:
-    # A pooler is often left out of checkpoints; nothing we read comes after it. Sinusoids are
-    # left out too: they are computed (Marian, Pegasus).
+def _check_missing(
+    spec: str, module: "nn.Module", info: dict[str, Any], *, read_on: bool = False
+) -> None:
+    # A pooler is often left out of checkpoints; without a head nothing that is read comes after
+    # it. Sinusoids are left out too: they are computed (Marian, Pegasus).
     missing = sorted(
         key
         for key in info["missing_keys"]
-        if "pooler" not in key
+        if (read_on or "pooler" not in key)
         and "Sinusoid" not in type(module.get_submodule(key.rpartition(".")[0])).__name__
     )
     if missing:

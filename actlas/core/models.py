@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from .errors import ModelError, SiteError
 from .feeds import Batch, Feed, TextFeed
+from .replacing import Replacing, Rerun, Value
 from .sites import (
     Frame,
     Site,
@@ -24,6 +25,7 @@ from .sites import (
 )
 from .text import listing, nearest
 from .tracing import Call, hooked, input_tensor, output_tensor, trace
+from .weights import Weights
 
 if TYPE_CHECKING:
     import torch
@@ -31,29 +33,6 @@ if TYPE_CHECKING:
 
 Sink = Callable[[str, "torch.Tensor"], None]
 ONE_ROW = ("mean", "first", "last")  # the poolings that make one row of a sample
-
-
-class Weights(Mapping[str, NDArray[Any]]):
-    """A model's parameters by name, read-only, as numpy arrays (bfloat16 as float32)."""
-
-    def __init__(self, state: "Mapping[str, torch.Tensor]"):
-        self._state = state
-
-    def __getitem__(self, name: str) -> NDArray[Any]:
-        if name not in self._state:
-            raise ModelError(f"the model has no parameter {name!r}; {nearest(name, self._state)}")
-        tensor = self._state[name].detach().cpu()
-        if str(tensor.dtype) == "torch.bfloat16":
-            tensor = tensor.float()
-        array: NDArray[Any] = tensor.numpy()
-        array.flags.writeable = False
-        return array
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self._state)
-
-    def __len__(self) -> int:
-        return len(self._state)
 
 
 class _AllCaptured(Exception):
@@ -292,6 +271,24 @@ class LoadedModel:
 
         with hooked([_attach(self.module, site, meet) for site in sites]):
             yield run
+
+    def rerun(
+        self, batch: Batch, replace: Mapping[Site, Value], read: Sequence[Site] = ()
+    ) -> Rerun:
+        """Run a batch to its end with what some sites give replaced by other numbers.
+
+        replace: of a site a tensor (n, positions, width), or a function that is handed the
+            module's own, of that shape, and returns what takes its place. n is that of the batch;
+            of a batch of one sample it may be any: what comes before is then run once for all.
+        read: sites to read too, replaced ones as they then are.
+
+        Where a module gives a tuple, its other members stay. Not for several threads at once.
+        Raises SiteError for a site that is not reached, or a tensor of another shape.
+        """
+        replacing = Replacing(replace, read, batch.shape)
+        with hooked(replacing.hooks(self.module)):
+            output = self._forward(batch)
+        return replacing.finished(output)
 
 
 class _Reader:

@@ -6,6 +6,7 @@ import re
 import types
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import (
     Annotated,
     Any,
@@ -30,6 +31,7 @@ from ..core import (
     NonFiniteError,
     Others,
     Result,
+    Samples,
     TableSpec,
     Weights,
     checked_tables,
@@ -45,13 +47,14 @@ INPUTS: dict[str, tuple[type, str]] = {
     "labels": (Labels, "one label a row, with names"),
     "weights": (Weights, "the model's parameters by name"),
     "model": (LoadedModel, "the network itself"),
+    "samples": (Samples, "what the rows were made of, to be given to the network again"),
     "base": (Result, "the result for acts of what this analysis builds on"),
 }
 PARAMETER_TYPES = (int, float, str, bool)
 # Names that the host's own options and arguments have.
 HOSTS = (
-    "analysis", "as_json", "device", "extraction", "force", "groups", "help", "json", "nonfinite",
-    "plugin", "progress", "site", "sites", "store",
+    "analysis", "as_json", "data", "device", "extraction", "force", "groups", "help", "json",
+    "nonfinite", "plugin", "progress", "site", "sites", "store",
 )  # fmt: skip
 
 
@@ -65,6 +68,7 @@ class Parameter:
     optional: bool
     default: Any
     help: str
+    file: bool = False
 
     @property
     def option(self) -> str:
@@ -105,6 +109,7 @@ class Analysis:
     headline: str | None = None
     allow_nonfinite: bool = False
     bases: tuple[str, ...] = ()
+    optional: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
 
     @property
     def doc(self) -> str:
@@ -125,6 +130,15 @@ class Analysis:
                 raise InputError(f"{self.name} has no parameter {name!r}; {hint}")
         return {p.name: p.check(self.name, given.get(p.name, p.default)) for p in self.parameters}
 
+    def wanted(self, settings: Mapping[str, Any]) -> tuple[str, ...]:
+        """Return the inputs that these settings need; others that are optional may be left out."""
+        return tuple(
+            name
+            for name in self.needs
+            if (when := self.optional.get(name)) is None
+            or (when and all(settings[key] == value for key, value in when.items()))
+        )
+
     def __call__(self, *inputs: Any, **named: Any) -> Result:
         """Run on inputs in the order of `needs` (or by name) and check what comes back."""
         bound = dict(zip(self.needs, inputs, strict=False))
@@ -134,18 +148,20 @@ class Analysis:
         if twice:
             raise InputError(f"{self.name} is given {twice[0]} twice; give it once")
         bound |= {name: named.pop(name) for name in self.needs if name in named}
-        self._check_inputs(bound)
         settings = self.settings(named)
-        result = self.function(**bound, **settings)
+        bound = {name: value for name, value in bound.items() if value is not None}
+        self._check_inputs(bound, self.wanted(settings))
+        result = self.function(**(dict.fromkeys(self.optional) | bound), **settings)
         if not isinstance(result, Result):
             raise AnalysisError(f"analysis {self.name!r} returned no actlas.Result")
         return self._checked(result, settings)
 
-    def _check_inputs(self, bound: Mapping[str, Any]) -> None:
-        for name in self.needs:
-            kind = INPUTS[name][0]
+    def _check_inputs(self, bound: Mapping[str, Any], wanted: tuple[str, ...]) -> None:
+        for name in wanted:
             if name not in bound:
                 raise InputError(f"{self.name} needs {name}: {INPUTS[name][1]}")
+        for name in bound:
+            kind = INPUTS[name][0]
             if not isinstance(bound[name], kind):
                 raise InputError(
                     f"{self.name}: {name} is {type(bound[name]).__name__}, not "
@@ -191,8 +207,20 @@ class Analysis:
         return Result(tables, arrays, tuple(result.warnings), figures, settings)
 
     def key(self, settings: Mapping[str, Any], inputs: Mapping[str, Any]) -> str:
-        """Digest that decides whether a run is already done."""
-        return digest("run", self.name, self.version, dict(settings), dict(inputs))
+        """Digest that decides whether a run is already done.
+
+        Of a parameter that names files their content counts, so that one that was changed is read
+        again.
+        """
+        files = {p.name: _contents(settings[p.name]) for p in self.parameters if p.file}
+        parts = [dict(settings), dict(inputs), *([files] if files else [])]
+        return digest("run", self.name, self.version, *parts)
+
+
+def _contents(paths: str | None) -> list[str]:
+    """Digests of files, parted by commas; the analysis itself refuses those that are not there."""
+    found = [Path(path.strip()) for path in (paths or "").split(",") if path.strip()]
+    return [digest(path.read_bytes().hex()) for path in found if path.is_file()]
 
 
 def refuse_nonfinite(analysis: Analysis, acts: Activations, bad: int) -> None:
@@ -214,11 +242,14 @@ def analysis(
     name: str | None = None,
     allow_nonfinite: bool = False,
     base: str | tuple[str, ...] = (),
+    when: Mapping[str, Mapping[str, Any]] | None = None,
 ) -> Callable[[Callable[..., Result]], Analysis]:
     """Turn a function into an analysis.
 
     Before the `*` of its signature stands what it needs (see `INPUTS`), after it what the
-    user may set, each as `name: Annotated[type, "help"] = default`.
+    user may set, each as `name: Annotated[type, "help"] = default`. A text that names files
+    (several parted by commas) is `Annotated[str, "help", "file"]`: a run is another when they
+    change.
 
     version: raise it when the same input gives another result.
     tables: name → frozen dataclass whose fields are Annotated with meaning and unit.
@@ -231,6 +262,8 @@ def analysis(
     base: the analysis that it builds on: its result for the same site is `base: Result`, and
         `layers` and `others` come with theirs. Of several the results are put into one (see
         `Result.joined`).
+    when: input → the settings that need it, {"model": {"how": "network"}}. An input annotated
+        `X | None` is optional: None unless its settings are chosen, or the user gives it.
 
     Raises AnalysisError where the signature or a table is not as described.
     """
@@ -245,7 +278,7 @@ def analysis(
             )
         if type(version) is not int or version < 1:
             raise AnalysisError(f"analysis {called!r}: version is a whole number from 1")
-        needs, parameters = _signature(called, function)
+        needs, parameters, optional = _signature(called, function, when or {})
         bases = (base,) if isinstance(base, str) else base
         _check_base(called, needs, bases)
         specs = {n: TableSpec.of(n, row) for n, row in (tables or {}).items()}
@@ -261,6 +294,7 @@ def analysis(
             _headline(called, specs, headline),
             allow_nonfinite,
             bases,
+            optional,
         )
 
     return decorate
@@ -283,40 +317,66 @@ def _headline(who: str, specs: Mapping[str, TableSpec], headline: str | None) ->
 
 
 def _signature(
-    who: str, function: Callable[..., Any]
-) -> tuple[tuple[str, ...], tuple[Parameter, ...]]:
+    who: str, function: Callable[..., Any], when: Mapping[str, Mapping[str, Any]]
+) -> tuple[tuple[str, ...], tuple[Parameter, ...], dict[str, Mapping[str, Any]]]:
     try:
         hints = get_type_hints(function, include_extras=True)
     except NameError as error:
         raise AnalysisError(f"analysis {who!r}: {error} in its signature; import it") from error
-    needs, parameters = [], []
+    needs, parameters, optional = [], [], {}
     for name, given in inspect.signature(function).parameters.items():
         if given.kind is inspect.Parameter.KEYWORD_ONLY:
             parameters.append(_parameter(who, name, hints.get(name), given.default))
-        elif name not in INPUTS or hints.get(name) is not INPUTS[name][0]:
+            continue
+        kind, missing = _without_none(hints.get(name))
+        if name not in INPUTS or kind is not INPUTS[name][0]:
             known = "; ".join(f"{n}: {kind.__name__} ({doc})" for n, (kind, doc) in INPUTS.items())
             raise AnalysisError(
                 f"analysis {who!r}: input {name!r} is unknown or of another type; known inputs "
                 f"are {known}; parameters go after the *"
             )
-        else:
-            needs.append(name)
+        needs.append(name)
+        if missing:
+            optional[name] = when.get(name, {})
+    _check_when(who, when, optional, parameters)
     if not needs:
         raise AnalysisError(f"analysis {who!r} needs no input; put one of {list(INPUTS)} first")
     if hints.get("return") is not Result:
         raise AnalysisError(f"analysis {who!r} must be annotated to return Result")
-    return tuple(needs), tuple(parameters)
+    return tuple(needs), tuple(parameters), optional
+
+
+def _without_none(hint: Any) -> tuple[Any, bool]:
+    """Return the type in `X | None` and whether there is a None beside it."""
+    if get_origin(hint) not in (Union, types.UnionType):
+        return hint, False
+    kinds = [k for k in get_args(hint) if k is not types.NoneType]
+    return (kinds[0] if len(kinds) == 1 else None), len(kinds) < len(get_args(hint))
+
+
+def _check_when(
+    who: str,
+    when: Mapping[str, Mapping[str, Any]],
+    optional: Mapping[str, Any],
+    parameters: list[Parameter],
+) -> None:
+    known = {p.name: p for p in parameters}
+    for name, settings in when.items():
+        if name not in optional or not set(settings) <= set(known):
+            raise AnalysisError(
+                f"analysis {who!r}: when names {name!r}: {dict(settings)}; name an input annotated "
+                f"`| None`, and parameters"
+            )
+        for key, value in settings.items():
+            known[key].check(who, value)
 
 
 def _parameter(who: str, name: str, hint: Any, default: Any) -> Parameter:
-    text = ""
+    text, notes = "", []
     if get_origin(hint) is Annotated:
         hint, *notes = get_args(hint)
         text = next((n for n in notes if isinstance(n, str)), "")
-    optional = False
-    if get_origin(hint) in (Union, types.UnionType):
-        kinds = [k for k in get_args(hint) if k is not types.NoneType]
-        optional, hint = True, kinds[0] if len(kinds) == 1 else None
+    hint, optional = _without_none(hint)
     choices = get_args(hint) if get_origin(hint) is Literal else ()
     kind = type(choices[0]) if choices else hint
     if name in HOSTS or name in INPUTS:
@@ -328,7 +388,7 @@ def _parameter(who: str, name: str, hint: Any, default: Any) -> Parameter:
             f'analysis {who!r}: write parameter {name!r} as `{name}: Annotated[int, "help"] = '
             f"default`, with int, float, str, bool or Literal[…], `| None` where it may be left out"
         )
-    found = Parameter(name, kind, choices, optional, default, text)
+    found = Parameter(name, kind, choices, optional, default, text, "file" in notes[1:])
     try:
         found.check(who, default)
     except InputError as error:

@@ -17,7 +17,15 @@ from .database import NOUNS, Database, patiently
 from .faults import Fault
 from .growth import smaller_extraction
 from .imports import add_imported_model, known_dataset
-from .inputs import add_dataset, add_model, has_targets, label_sets, read_labels, read_texts
+from .inputs import (
+    add_dataset,
+    add_model,
+    has_targets,
+    label_sets,
+    read_labels,
+    read_samples,
+    read_texts,
+)
 from .results import (
     StoredResult,
     done_run,
@@ -96,6 +104,7 @@ __all__ = [
     "read_labels",
     "read_result",
     "read_rows",
+    "read_samples",
     "read_texts",
     "record_proofs",
     "reread",

@@ -119,6 +119,19 @@ def has_targets(database: Database, dataset_id: int) -> bool:
         return session.scalar(given) is not None
 
 
+def read_samples(database: Database, dataset_id: int) -> tuple[list[str], list[str] | None]:
+    """Read all samples' texts (or names of files), and their targets where they have any."""
+    with database.read() as session:
+        statement = (
+            sa.select(Sample.text, Sample.target)
+            .where(Sample.dataset_id == dataset_id)
+            .order_by(Sample.sample)
+        )
+        rows = session.execute(statement).all()
+    without = all(row.target is None for row in rows)
+    return [r.text for r in rows], None if without else [r.target or "" for r in rows]
+
+
 def read_texts(database: Database, dataset_id: int, samples: Sequence[int]) -> dict[int, str]:
     """Read some samples' texts."""
     with database.read() as session:

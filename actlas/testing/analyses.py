@@ -50,7 +50,8 @@ def checks(
 
     Use it in a test: `@pytest.mark.parametrize("check", checks(my_analysis), ids=repr)`.
     """
-    given = synthetic(analysis) | dict(inputs or {})
+    wanted = analysis.wanted(analysis.settings(parameters))
+    given = {n: v for n, v in synthetic(analysis).items() if n in wanted} | dict(inputs or {})
     kit = _Kit(analysis, given, parameters)
     return [
         Check("runs and returns what it declares", kit.declared),
@@ -136,11 +137,14 @@ class _Kit:
         self.before = {n: [a.copy() for a in _arrays(v)] for n, v in inputs.items()}
 
     def _run(self, inputs: Mapping[str, Any] | None = None) -> Result:
-        lacking = [n for n in self.analysis.needs if n not in self.inputs]
+        lacking = [n for n in self._wanted() if n not in self.inputs]
         if lacking:
             raise _NotRun(f"give checks() its inputs {lacking}: they cannot be made up")
         seed_everything(0)  # as the host does
         return self.analysis(**(inputs or self.inputs), **self.parameters)
+
+    def _wanted(self) -> tuple[str, ...]:
+        return self.analysis.wanted(self.analysis.settings(self.parameters))
 
     def declared(self) -> None:
         try:
@@ -170,7 +174,7 @@ class _Kit:
                     assert same, f"it changed its input {name!r}"
 
     def missing(self) -> None:
-        for name in self.analysis.needs:
+        for name in self._wanted():
             rest = {n: v for n, v in self.inputs.items() if n != name}
             try:
                 self.analysis(**rest, **self.parameters)

@@ -57,6 +57,7 @@ def write_verdicts(
     for title, found in (("Claims", claims), ("Controls", controls)):
         lines += [f"## {title}", "", "| claim | measured | null | verdict | why |"]
         lines += ["|---|---|---|---|---|"]
-        lines += [f"| {' | '.join(map(str, asdict(one).values()))} |" for one in found]
+        cells = [[str(v).replace("|", "\\|") for v in asdict(one).values()] for one in found]
+        lines += [f"| {' | '.join(row)} |" for row in cells]
         lines += [""]
     (folder / "verdicts.md").write_text("\n".join(lines), "utf-8")

@@ -81,7 +81,9 @@ def skip_gram(
     steps = epochs * -(-size // BATCH)
     falling = torch.optim.lr_scheduler.LinearLR(optimiser, 1.0, 0.02, steps)
     for _ in range(epochs):
-        for picked in torch.randperm(size, generator=chance).split(BATCH):
+        order = torch.randperm(size, generator=chance)
+        for start in range(0, size, BATCH):
+            picked = order[start : start + BATCH]
             seen = torch.from_numpy(counts[picked.numpy()].toarray()).float()
             part = words[picked]
             surprise = seen - (seen + seen.sum(dim=1, keepdim=True) * noise) * torch.sigmoid(

@@ -21,6 +21,7 @@ ROWS = {"top": 9, "middle": 16, "bottom": 23}
 COLUMNS = {"left": 9, "centre": 16, "right": 23}
 GROUNDS = {"dark": 30, "grey": 110}
 JITTER = 1.5  # pixels
+BATCH = 64
 
 
 @dataclass(frozen=True)
@@ -84,13 +85,15 @@ def learnt_features(
     optimiser = torch.optim.Adam([*encoder.parameters(), *decoder.parameters()], lr=2e-3)
     chance = torch.Generator().manual_seed(seed)
     for _ in range(epochs):
-        for picked in torch.randperm(len(given), generator=chance).split(64):
+        order = torch.randperm(len(given), generator=chance)
+        for start in range(0, len(given), BATCH):
+            picked = order[start : start + BATCH]
             optimiser.zero_grad()
             loss = nn.functional.mse_loss(decoder(encoder(given[picked])), given[picked])
-            loss.backward()
+            torch.autograd.backward(loss)
             optimiser.step()
     with torch.no_grad():
-        parts = [encoder(part) for part in given.split(256)]
+        parts = [encoder(given[i : i + BATCH]) for i in range(0, len(given), BATCH)]
     features: NDArray[np.float32] = torch.cat(parts).numpy()
     return features
 

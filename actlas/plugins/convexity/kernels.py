@@ -6,6 +6,7 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
+LOOK = 32  # vertices settled before the farthest target is looked for again
 TIE = 1e-12  # relative difference below which two paths are as long as each other
 
 
@@ -79,6 +80,7 @@ def walk(
     order = np.empty(n, np.int32)  # vertices as they were settled
     below = np.zeros(n, np.int64)  # wanted vertices in the subtree
     wanted = np.zeros(n, np.uint8)
+    slack = 1 + TIE if best else 1.0
     for i in range(len(sources)):
         source = sources[i]
         missing = 0
@@ -91,7 +93,10 @@ def walk(
         heap[0] = source
         place[source] = 0
         size, settled = 1, 0
+        farthest = np.inf  # of the targets: what lies beyond is on no path to one
         while size > 0 and missing > 0:
+            if settled % LOOK == 0:
+                farthest = _farthest(dist, targets[bounds[i, 0] : bounds[i, 1]])
             u = heap[0]
             size -= 1
             if size > 0:
@@ -104,9 +109,9 @@ def walk(
             missing -= wanted[u]
             for e in range(indptr[u], indptr[u + 1]):
                 v = indices[e]
-                if place[v] == -2:
-                    continue
                 length = dist[u] + lengths[e]
+                if length > dist[v] * slack or length > farthest or place[v] == -2:
+                    continue
                 margin = TIE * length if best else 0.0
                 if length < dist[v] - margin:
                     taken = True
@@ -155,6 +160,15 @@ def walk(
             _forget(heap[j], dist, parent, depth, hits, place, below)
         for t in targets[bounds[i, 0] : bounds[i, 1]]:
             wanted[t] = 0
+
+
+@njit(nogil=True, inline="always")
+def _farthest(dist: Any, targets: Any) -> float:
+    """The longest distance that a target is known to be within, a tie included."""
+    longest = 0.0
+    for t in targets:
+        longest = max(longest, dist[t])
+    return longest * (1 + TIE)
 
 
 @njit(nogil=True, inline="always")

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from .kernels import walk
 from .networks import Network
 
-SOURCES = 64  # of one task: enough to outweigh its start, few enough to share out evenly
+SOURCES = 16  # of one task: enough to outweigh its start, few enough to share out evenly
 
 
 @dataclass(frozen=True, eq=False)

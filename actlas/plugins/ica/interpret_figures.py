@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from actlas import ResultTable
 
 BASES = ["ica", "pca", "random", "raw"]
-NAMED = 100  # axes whose names fit below the tour
+NAMED = 100  # axes whose names fit below a tour, or into a tree of common size
 TURNS = 300  # of the layout, after which no node moves by a width of itself
 
 
@@ -128,8 +128,11 @@ def tree(tables: Mapping[str, ResultTable]) -> Any:
          "hoc": nodes[i]["hoc"]}
         for i, p in enumerate(parents) if p >= 0
     ]  # fmt: skip
+    wide = 980 if len(nodes) <= NAMED else 1500  # names need room
     return alt.layer(*_drawn(nodes, edges)).properties(
-        width=980, height=760, title="Higher-order correlation of axes: maximum spanning tree"
+        width=wide,
+        height=int(0.77 * wide),
+        title="Higher-order correlation of axes: maximum spanning tree",
     )
 
 
@@ -160,7 +163,7 @@ def _drawn(nodes: list[dict[str, Any]], edges: list[dict[str, Any]]) -> list[Any
     behind = base.mark_text(
         align="left", dx=7, dy=-4, fontSize=10, stroke="white", strokeWidth=3, opacity=0.8
     ).encode(alt.Text("shown:N"))
-    return [lines, dots, behind, names]
+    return [lines, behind, dots, names]
 
 
 def layout(parents: NDArray[np.int64]) -> NDArray[np.float64]:

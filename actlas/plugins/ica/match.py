@@ -44,7 +44,9 @@ def ica_match(
         Pairs, "rows: of the same place of the same data; tokens: equal words; or a dictionary's"
     ] = "rows",
     dictionary: Annotated[
-        str | None, "file of word pairs (.csv, .tsv, else white space); a,b,…: one an other site"
+        str | None,
+        "file of word pairs (.csv, .tsv, else white space); a,b,…: one an other site",
+        "file",
     ] = None,
     fold: Annotated[bool, "strip ##, Ġ and ▁ from words, and lower their case"] = False,
     assignment: Annotated[

@@ -1,0 +1,40 @@
+"""Checkpoints with the head by which they tell classes apart."""
+
+from .datasets import Modality
+from .devices import SPLIT
+from .errors import ModelError
+from .loading import load_transformers, resolve_model, split_spec
+from .models import LoadedModel
+from .text import listing
+
+HEADS: dict[Modality, tuple[str, str]] = {  # how its class is called, and what loads it
+    "text": ("ForSequenceClassification", "AutoModelForSequenceClassification"),
+    "image": ("ForImageClassification", "AutoModelForImageClassification"),
+    "audio": ("ForSequenceClassification", "AutoModelForAudioClassification"),
+}
+
+
+def load_classifier(model: LoadedModel) -> LoadedModel:
+    """Load a checkpoint again with the head by which it tells classes apart.
+
+    What `load_model` gives ends before any head, so that names and numbers of sites do not depend
+    on it; here the same sites lie in the network that the configuration names
+    (BertForSequenceClassification, …). A network of a factory is its own and returned as it is.
+
+    Raises ModelError where the checkpoint has no such head, or not all of its weights.
+    """
+    if split_spec(model.spec)[0] not in ("hf", "actlas"):
+        return model
+    ending, kind = HEADS[model.feed.modality]
+    named = getattr(model.config, "architectures", None) or []
+    if model.two_sided or not any(str(name).endswith(ending) for name in named):
+        raise ModelError(
+            f"{model.spec} has no head that tells classes apart ({listing(named) or 'none named'} "
+            f"in config.json, not …{ending}); name a fine-tuned checkpoint"
+        )
+    folder, device = resolve_model(model.spec), model.device
+    split = SPLIT if hasattr(model.module, "hf_device_map") else device
+    module = load_transformers(model.spec, folder, model.dtype, False, split, kind)
+    if split != SPLIT:
+        module = module.to(device)
+    return LoadedModel(model.spec, module, model.feed, model.digest, device)

@@ -1,0 +1,35 @@
+"""A model's parameters as arrays."""
+
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING, Any
+
+from numpy.typing import NDArray
+
+from .errors import ModelError
+from .text import nearest
+
+if TYPE_CHECKING:
+    import torch
+
+
+class Weights(Mapping[str, NDArray[Any]]):
+    """A model's parameters by name, read-only, as numpy arrays (bfloat16 as float32)."""
+
+    def __init__(self, state: "Mapping[str, torch.Tensor]"):
+        self._state = state
+
+    def __getitem__(self, name: str) -> NDArray[Any]:
+        if name not in self._state:
+            raise ModelError(f"the model has no parameter {name!r}; {nearest(name, self._state)}")
+        tensor = self._state[name].detach().cpu()
+        if str(tensor.dtype) == "torch.bfloat16":
+            tensor = tensor.float()
+        array: NDArray[Any] = tensor.numpy()
+        array.flags.writeable = False
+        return array
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._state)
+
+    def __len__(self) -> int:
+        return len(self._state)
