@@ -105,6 +105,7 @@ def _above(trials: Sequence[Trial]) -> Verdict:
         for t in trials for stage in (PRETRAINED, TUNED) for site in t.sites
     }  # fmt: skip
     least = min(found, key=lambda name: found[name].low)
+    failed = [name for name, one in found.items() if one.low <= 0]
     left_out = [f"{t.task.name} {', '.join(sorted(t.degenerate))}" for t in trials if t.degenerate]
     skipped = f" Left out, as all rows are equal there: {'; '.join(left_out)}." * bool(left_out)
     return Verdict(
@@ -113,7 +114,8 @@ def _above(trials: Sequence[Trial]) -> Verdict:
         f"macro score minus chance, the smallest of {len(found)} sites: {found[least]} ({least})",
         "0; chance is exact for each graph",
         judged(list(found.values()), 0.0),
-        f"Intervals: ± 1.96 SEM with n the rows, as published.{skipped}",
+        f"Intervals: ± 1.96 SEM with n the rows, as published.{skipped}"
+        + f" Intervals that hold 0: {'; '.join(failed)}." * bool(failed),
     )
 
 

@@ -108,7 +108,7 @@ def _scatter(trials: Sequence[Trial]) -> dict[str, Any]:
         for a, b, g, name in zip(x, y, groups, names, strict=True)
     ]
     base = alt.Chart(alt.Data(values=rows)).encode(
-        alt.X("convexity:Q", title="pretrained convexity").scale(zero=False),
+        alt.X("convexity:Q", title="pretrained convexity").scale(zero=False).axis(tickCount=10),
         alt.Y("recall:Q", title="fine-tuned recall").scale(zero=False),
         alt.Color("task:N", title=None, sort=None),
     )

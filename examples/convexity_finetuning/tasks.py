@@ -74,12 +74,12 @@ class Size:
 
 
 FULL = Size(
-    concepts=24, intents=50, digits=1797, words=18, takes=40, text_epochs=5,
-    image_epochs=(60, 25), audio_epochs=(20, 15), halves=10,
+    concepts=24, intents=50, digits=1797, words=18, takes=40, text_epochs=4,
+    image_epochs=(40, 20), audio_epochs=(15, 15), halves=10,
 )  # fmt: skip
 QUICK = Size(
-    concepts=8, intents=8, digits=900, words=8, takes=20, text_epochs=3,
-    image_epochs=(30, 30), audio_epochs=(20, 20), halves=4,
+    concepts=8, intents=8, digits=900, words=8, takes=20, text_epochs=2,
+    image_epochs=(30, 25), audio_epochs=(15, 20), halves=4,
 )  # fmt: skip
 
 
