@@ -6,7 +6,8 @@ INSTALL := $(PIP) install --quiet --constraint requirements/constraints.txt
 # On two cores more threads only get into each other's way.
 export TOKENIZERS_PARALLELISM ?= true
 
-.PHONY: demo test check format docs bench bench-convexity bench-peers example-ica example-toy clean
+.PHONY: demo test check format docs bench bench-convexity bench-peers example-ica \
+	example-convexity example-toy clean
 
 demo: .venv/demo.installed
 	$(PY) -m actlas demo
@@ -18,6 +19,10 @@ example-ica: .venv/demo.installed
 # Toy models beside their theory; `make example-toy QUICK=--quick` is a try.
 example-toy: .venv/demo.installed
 	$(PY) -m examples.capacity_toy $(QUICK)
+
+# Likewise; `make example-convexity DATA="--data FOLDER"` adds tasks of that folder.
+example-convexity: .venv/examples.installed
+	$(PY) -m examples.convexity_finetuning $(QUICK) $(DATA)
 
 test: .venv/dev.installed
 	$(PY) -m pytest
@@ -63,9 +68,13 @@ clean:
 	$(INSTALL) --editable ".[demo]"
 	touch $@
 
+.venv/examples.installed: pyproject.toml .venv/torch.installed
+	$(INSTALL) --editable ".[examples]"
+	touch $@ .venv/demo.installed
+
 .venv/dev.installed: pyproject.toml .venv/torch.installed
 	$(INSTALL) --editable ".[dev]"
-	touch $@ .venv/demo.installed
+	touch $@ .venv/demo.installed .venv/examples.installed
 
 .venv-peers/installed: benchmarks/peers/requirements.txt
 	$(PYTHON) -m venv .venv-peers

@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 
 import actlas
+from examples.common.verdicts import Estimate, judged
 from examples.ica_universal.corpus import Corpus, read_corpus, sentences
 from examples.ica_universal.embeddings import (
     FREQUENT,
@@ -17,7 +18,7 @@ from examples.ica_universal.models import Size, Workshop
 from examples.ica_universal.page import write_page
 from examples.ica_universal.scenes import COLOURS, learnt_features, make_scenes
 from examples.ica_universal.study import study
-from examples.ica_universal.verdicts import Estimate, difference, judged, ratio
+from examples.ica_universal.verdicts import difference, ratio
 
 TINY = Size(
     words=150, least=3, dims=12, components=10, epochs=4, layer_sentences=30, layer_components=10,

@@ -7,9 +7,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from actlas import Result
+from examples.common.verdicts import Estimate, Verdict, judged
 
 from .study import FROM_LAYER, HUB, INDEPENDENT, OTHER_HUB, Study
-from .verdicts import Estimate, Verdict, difference, judged, ratio
+from .verdicts import difference, ratio
 
 FIRST = (10, 50, 100)
 FEW = (1, 5, 10)

@@ -1,18 +1,16 @@
 """The page, and the verdicts as JSON and Markdown."""
 
 import json
-from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass
-from importlib import resources
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import actlas
 from actlas import StoredRun
+from examples.common.page import Drawing, render, svg
+from examples.common.verdicts import Verdict, write_verdicts
 
 from .claims import FIRST, claims, controls, curve, ratios, summary
 from .study import HUB, INDEPENDENT, Study
-from .verdicts import Verdict
 
 SHOWN_AXES, SHOWN_WORDS = 15, 5
 FIGURES = (
@@ -43,44 +41,19 @@ FIGURES = (
 )  # fmt: skip
 
 
-@dataclass(frozen=True)
-class Drawing:
-    """A figure as SVG, and what one sees."""
-
-    svg: str
-    caption: str
-
-
 def write_page(study: Study, folder: Path, quick: bool) -> list[Verdict]:
     """Write report.html, verdicts.json and verdicts.md into a folder; returns the verdicts."""
-    import jinja2
-
     judged, checked = claims(study), controls(study)
-    given = {"claims": [asdict(one) for one in judged], "controls": [asdict(v) for v in checked]}
-    text = json.dumps(given | {"facts": study.facts, "quick": quick}, indent=2, ensure_ascii=False)
-    (folder / "verdicts.json").write_text(text + "\n", "utf-8")
-    (folder / "verdicts.md").write_text(_markdown(judged, checked), "utf-8")
-    source = resources.files(__package__).joinpath("page.html.j2").read_text("utf-8")
-    environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined)
+    write_verdicts(folder, judged, checked, study.facts, quick)
     names, axes = shared_words(study)
-    html = environment.from_string(source).render(
+    html = render(
+        __package__,
         claims=judged, controls=checked, facts=study.facts, quick=quick,
         drawings=list(_drawings(study)), names=names, axes=axes, comparisons=_comparisons(study),
-        first=FIRST, warnings=_warnings(study), sql=_runs(study), version=actlas.__version__,
+        first=FIRST, warnings=_warnings(study), sql=_runs(study),
     )  # fmt: skip
     (folder / "report.html").write_text(html, "utf-8")
     return [*judged, *checked]
-
-
-def _markdown(judged: Sequence[Verdict], checked: Sequence[Verdict]) -> str:
-    lines = ["# Verdicts", ""]
-    for title, found in (("Claims", judged), ("Controls", checked)):
-        lines += [f"## {title}", "", "| claim | measured | null | verdict | why |"]
-        lines += ["|---|---|---|---|---|"]
-        cells = [[str(v).replace("|", "\\|") for v in asdict(one).values()] for one in found]
-        lines += [f"| {' | '.join(row)} |" for row in cells]
-        lines += [""]
-    return "\n".join(lines)
 
 
 def shared_words(study: Study) -> tuple[list[str], list[dict[str, Any]]]:
@@ -137,8 +110,6 @@ def _comparisons(study: Study) -> list[dict[str, Any]]:
 
 
 def _drawings(study: Study) -> Iterator[Drawing]:
-    import vl_convert
-
     for kind, name, figure, caption in FIGURES:
         run = getattr(study, kind)[name]
         drawn = json.dumps(run.result.figures[figure].to_dict())
@@ -146,7 +117,7 @@ def _drawings(study: Study) -> Iterator[Drawing]:
             drawn = drawn.replace(f'"{target}"', f'"{called}"').replace(
                 f"in {target}", f"in {called}"
             )
-        yield Drawing(str(vl_convert.vegalite_to_svg(json.loads(drawn))), caption)
+        yield Drawing(svg(json.loads(drawn)), caption)
 
 
 def _every_run(study: Study) -> Iterator[tuple[str, StoredRun]]:

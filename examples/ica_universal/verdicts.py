@@ -1,47 +1,11 @@
-"""Claims, what was measured, and what follows."""
-
-from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Literal
+"""Estimates that claims are judged by."""
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-Word = Literal["supported", "not supported", "not testable here"]
+from examples.common.verdicts import Estimate
+
 DRAWS = 2000
-
-
-@dataclass(frozen=True)
-class Estimate:
-    """A number and the interval it is believed to lie in."""
-
-    value: float
-    low: float
-    high: float
-
-    def __str__(self) -> str:
-        return f"{self.value:.2f} [{self.low:.2f}, {self.high:.2f}]"
-
-
-@dataclass(frozen=True)
-class Verdict:
-    """One claim, judged."""
-
-    claim: str
-    measured: str
-    null: str
-    verdict: Word
-    why: str
-
-
-def judged(found: Sequence[Estimate], above: float) -> Word:
-    """Judge a claim that all these numbers lie above a threshold.
-
-    Supported only if every interval does; nothing to judge by is not testable.
-    """
-    if not found:
-        return "not testable here"
-    return "supported" if min(one.low for one in found) > above else "not supported"
 
 
 def ratio(ours: ArrayLike, theirs: ArrayLike, seed: int = 0) -> Estimate:
