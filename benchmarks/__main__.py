@@ -7,7 +7,7 @@ import torch
 
 NAMES = (
     "startup", "reading", "lookups", "extraction", "memory", "postgres", "concurrency", "kills",
-    "ica", "ica_interpret", "ica_match", "toy",
+    "ica", "ica_interpret", "ica_match", "capacity", "toy",
 )  # fmt: skip
 
 if __name__ == "__main__":

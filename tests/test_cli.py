@@ -9,6 +9,7 @@ import shutil
 import sqlite3
 import subprocess
 import sys
+from html import escape
 from pathlib import Path
 from typing import NamedTuple
 
@@ -839,12 +840,20 @@ def test_the_demo_does_the_whole_job_and_a_second_one_reuses_everything(tmp_path
     assert "<script" not in html
     assert "<link" not in html
     assert len(html) < 1_500_000
-    for name in made["runs"]:
-        section = html.split(f"<h2>{name}</h2>")[1].split("<h2>")[0]
-        assert actlas.get(name).summary.split(",")[0] in section
+    assert {name for name in made["runs"] if " " in name} == {
+        "capacity of token embeddings", "capacity of neurons' output directions",
+    }  # fmt: skip
+    for name, rows in made["runs"].items():
+        section = html.split(f"<h2>{escape(name)}</h2>")[1].split("<h2>")[0]
+        analysis = actlas.get(name.split()[0])
+        assert escape(analysis.summary.split(",")[0]) in section
         drawn = section.count("<svg") + section.count('<img alt="')
-        assert drawn >= 1 + len(actlas.get(name).figures)
-        assert "layers.5" in section
+        curve = len({row["site"] for row in rows}) > 1
+        assert drawn >= curve + len(analysis.figures)
+        assert "layers.5" in section or not curve
+    concepts = made["runs"]["concept_capacity"]
+    assert [row["site"] for row in concepts] == depth
+    assert all(row["null_total"] < row["rank"] for row in concepts)
 
     runs = runs_of(made["store"])
     second = good("demo", "--folder", tmp_path / "demo")

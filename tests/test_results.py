@@ -294,6 +294,22 @@ def test_a_run_builds_on_the_newest_of_its_site_or_those_named(tiny, filled):
         seen()
 
 
+def test_an_analysis_may_build_on_any_run_which_is_named(filled):
+    @actlas.analysis(version=1, arrays={"rows": "(rows, width) of the site"})
+    def keep(acts: actlas.Activations) -> actlas.Result:
+        """Keep the rows."""
+        return actlas.Result(arrays={"rows": acts.numpy()})
+
+    extraction = filled.extraction()
+    (kept,) = filled.run(keep, extraction, "embed")
+    (run,) = filled.run("array_capacity", extraction, "embed", base=kept.id)
+    assert run.result.tables["summary"]["source"].tolist() == ["rows at embed"]
+    with pytest.raises(actlas.InputError, match="name the run to build on with --base RUN"):
+        filled.run("array_capacity", extraction, "embed")
+    with pytest.raises(actlas.InputError, match=rf"run {kept.id} is at embed of .*not at layers.1"):
+        filled.run("array_capacity", extraction, "layers.1", base=kept.id)
+
+
 def test_rows_with_nan_leave_each_of_others_by_itself(tmp_path):
     X = np.arange(12, dtype=np.float32).reshape(6, 2)
     Y = X[:4].copy()

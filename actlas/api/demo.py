@@ -14,12 +14,22 @@ from .store import Store, open, store_url
 MODEL, DATASET = "actlas:demo", "actlas:concepts"
 BESIDE = {"other", "others", "base"}  # what the demo does not make first
 LABELS, GROUPS = "category@target", "word@target"
-SETTINGS: dict[str, dict[str, Any]] = {"ica": {"n_components": 16}}  # all take minutes a site
+# By analysis: what its section is called, and its settings there.
+SETTINGS: dict[str, dict[str, dict[str, Any]]] = {
+    "ica": {"ica": {"n_components": 16}},  # all take minutes a site
+    "capacity": {
+        "capacity of token embeddings": {"parameter": "embeddings.word_embeddings.weight"},
+        "capacity of neurons' output directions": {
+            "parameter": "encoder.layer.*.output.dense.weight",
+            "axis": "columns",
+        },
+    },
+}
 
 
 @dataclass(frozen=True)
 class Demo:
-    """What the demo made."""
+    """What the demo made; runs by what their section of the report is called."""
 
     store: Store
     extraction: StoredExtraction
@@ -45,13 +55,15 @@ def run_demo(
         if analysis is None or plugin.source != "actlas" or BESIDE & set(analysis.needs):
             continue
         say(f"running {analysis.name}: {analysis.summary}")
-        runs[analysis.name] = _run(store, analysis, extraction)
+        for title, settings in SETTINGS.get(analysis.name, {analysis.name: {}}).items():
+            runs[title] = _run(store, analysis, extraction, settings)
     report = write_report(store, extraction, runs, folder / "report.html")
     return Demo(store, extraction, runs, report)
 
 
-def _run(store: Store, analysis: Analysis, extraction: StoredExtraction) -> list[StoredRun]:
-    settings = SETTINGS.get(analysis.name, {})
+def _run(
+    store: Store, analysis: Analysis, extraction: StoredExtraction, settings: dict[str, Any]
+) -> list[StoredRun]:
     if "labels" not in analysis.needs:
         return store.run(analysis, extraction, progress=True, **settings)
     return store.run(analysis, extraction, labels=LABELS, groups=GROUPS, progress=True, **settings)

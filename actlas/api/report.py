@@ -20,7 +20,10 @@ LARGEST_SVG = 250_000  # characters
 def write_report(
     store: Store, extraction: StoredExtraction, runs: Mapping[str, Sequence[StoredRun]], path: Path
 ) -> Path:
-    """Write a report of runs to `path` and return it; figures need the extra `plots`."""
+    """Write a report of runs to `path` and return it; figures need the extra `plots`.
+
+    runs: by what their section is called, those of one analysis.
+    """
     import jinja2
 
     source = resources.files("actlas.api").joinpath("report.html.j2").read_text("utf-8")
@@ -54,7 +57,7 @@ def number(value: Any) -> str:
 
 
 def _section(name: str, runs: list[StoredRun]) -> dict[str, Any]:
-    analysis = registry().get(name)
+    analysis = registry().get(runs[-1].record.analysis)
     table = next(iter(analysis.tables))
     rows = headlines(runs)
     last = runs[-1]
@@ -145,9 +148,9 @@ def _packed(png: bytes) -> bytes:
 
 
 def _curve(analysis: Analysis, rows: list[dict[str, Any]]) -> str:
-    """Draw an analysis's headline number over the sites, with its band, as SVG."""
+    """Draw an analysis's headline number over the sites, with its band and null, as SVG."""
     column = analysis.headline
-    if column is None or len(rows) < 2 or not _can_draw():
+    if column is None or len({row["site"] for row in rows}) < 2 or not _can_draw():
         return ""
     import altair as alt
 

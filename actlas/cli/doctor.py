@@ -42,7 +42,8 @@ def demo(folder: Path, as_json: bool) -> None:
             print_json(paths | {"extraction": made.extraction.id, "runs": tables})
             return
         for name, rows in tables.items():
-            click.echo(f"\n{name}: {api.get(name).summary}")
+            analysis = api.get(made.runs[name][0].record.analysis)
+            click.echo(f"\n{name}: {analysis.summary}")
             print_rows(rows, False)
     click.echo("\n".join(f"{what:<6}  {where}" for what, where in paths.items()))
     click.echo(f"next    {_command()} sql --store '{paths['store']}' \"{EXAMPLE}\"")

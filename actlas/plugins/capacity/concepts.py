@@ -79,14 +79,14 @@ class Chosen:
         return found
 
     def _raw(self, classes: Classes) -> NDArray[np.float64]:
-        means, n = classes.means, classes.counts[:, None]
         if self.kind == "probes":
             return _probes(classes, self.shrinkage)
         if self.kind == "differences":
-            rest = (classes.sums.sum(axis=0) - classes.sums) / np.maximum(classes.rows - n, 1)
-            difference: NDArray[np.float64] = means - rest
+            rest = classes.sums.sum(axis=0) - classes.sums
+            left = np.maximum(classes.rows - classes.counts, 1)[:, None]
+            difference: NDArray[np.float64] = classes.means - rest / left
             return difference
-        return means
+        return classes.placed
 
     def features(self, classes: Classes, site: str, names: tuple[str, ...]) -> Features:
         """Return the directions as a feature set."""
@@ -196,15 +196,14 @@ def _usable(labels: Labels, known: NDArray[np.bool_]) -> Labels:
 
 def _shrunk(covariance: NDArray[np.float64], shrinkage: float) -> NDArray[np.float64]:
     d = len(covariance)
-    shrunk: NDArray[np.float64] = (1 - shrinkage) * covariance
-    shrunk[np.diag_indices(d)] += shrinkage * np.trace(covariance) / d
-    return shrunk
+    mixed = (1 - shrinkage) * covariance + shrinkage * np.trace(covariance) / d * np.eye(d)
+    return np.asarray(mixed)
 
 
 def _root(covariance: NDArray[np.float64], shrinkage: float) -> NDArray[np.float64]:
     """Return Σ^(−1/2); directions without variance are left out."""
     values, vectors = np.linalg.eigh(_shrunk(covariance, shrinkage))
-    keep = values > 1e-10 * max(float(values[-1]), 1e-300)
+    keep = values > 1e-10 * float(values[-1])
     root: NDArray[np.float64] = (vectors[:, keep] / np.sqrt(values[keep])) @ vectors[:, keep].T
     return root
 
@@ -212,7 +211,8 @@ def _root(covariance: NDArray[np.float64], shrinkage: float) -> NDArray[np.float
 def _probes(classes: Classes, shrinkage: float) -> NDArray[np.float64]:
     """Ridge regression of each class's indicator on the rows (K, d)."""
     covariance = _shrunk(classes.covariance, shrinkage)
-    found: NDArray[np.float64] = np.linalg.lstsq(covariance, classes.cross.T, rcond=1e-12)[0].T
+    inverse = np.linalg.pinv(covariance, rcond=1e-12, hermitian=True)
+    found: NDArray[np.float64] = classes.cross @ inverse
     return found
 
 
@@ -262,9 +262,9 @@ def _of_halves(found: Read, chosen: Chosen, both: NDArray[np.bool_]) -> list[NDA
     """Directions of either half, of the classes that both have."""
     parts: list[NDArray[np.float64]] = []
     for half in found.halves:
-        rows: NDArray[np.float64] = chosen.directions(half)[both]
+        rows: NDArray[Any] = chosen.directions(half)[both]
         if chosen.centre:
-            rows -= rows.mean(axis=0)
+            rows = rows - rows.mean(axis=0)
         parts.append(rows)
     return parts
 

@@ -50,7 +50,7 @@ def histogram(tables: Mapping[str, ResultTable]) -> Any:
             .encode(
                 alt.X("from:Q", title="capacity").scale(domain=[0, edges[-1]]).bin("binned"),
                 alt.X2("to:Q"),
-                alt.Y("features:Q", title="features"),
+                alt.Y("features:Q", title="features").axis(tickMinStep=1),
             )
         )
         rule = alt.Chart(alt.InlineData(values=chance)).mark_rule(strokeDash=[4, 3])

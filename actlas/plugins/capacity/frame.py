@@ -121,9 +121,19 @@ def _made(moments: NDArray[np.float64], values: NDArray[np.float64], floor: floa
     )
 
 
+def _eigen(total: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Eigenvalues, rising and never below 0, and eigenvectors of F."""
+    from threadpoolctl import threadpool_limits  # comes with scikit-learn
+
+    # The threads of scipy's own BLAS still spin after `operator`; with those of numpy beside
+    # them eigh took 1 to 12 s in place of 0.1 s (d = 768, 2 cores).
+    with threadpool_limits(1):
+        values, vectors = np.linalg.eigh(total)
+    return values.clip(0), vectors
+
+
 def _frame_side(features: Features, dtype: DTypeLike) -> Frame:
-    values, vectors = np.linalg.eigh(operator(features, dtype))
-    values = values.clip(0)
+    values, vectors = _eigen(operator(features, dtype))
     floor = _floor(features, float(values[-1]))
     turn = vectors.astype(dtype)
     parts = []
@@ -176,8 +186,8 @@ def _wide(features: Features, dtype: DTypeLike) -> Frame:
     spread = (_over(second, squared) - rayleigh**2).clip(0)
     residual = _over(np.sqrt(spread), rayleigh)
     top = _top(total)
-    flat = bool(rayleigh[squared > 0].min() >= FLAT * top)
-    rank = _rank(total, _floor(features, top))
+    flat = _above(total, FLAT * top)
+    rank = len(total) if flat else _rank(total, _floor(features, top))
     ratio = float(np.trace(total) ** 2 / np.square(total).sum())
     return Frame(squared, rayleigh, residual, None, None, rank, ratio, top, flat)
 
@@ -189,13 +199,19 @@ def _top(total: NDArray[np.float64]) -> float:
     return float(eigsh(total, k=1, v0=start, return_eigenvectors=False)[0])
 
 
-def _rank(total: NDArray[np.float64], floor: float) -> int:
-    """Count eigenvalues above `floor`: all, if F less the floor has a Cholesky factor."""
+def _above(total: NDArray[np.float64], floor: float) -> bool:
+    """Whether all eigenvalues are above: F less the floor then has a Cholesky factor."""
     try:
         np.linalg.cholesky(total - floor * np.eye(len(total)))
     except np.linalg.LinAlgError:
-        return int((np.linalg.eigvalsh(total) > floor).sum())
-    return len(total)
+        return False
+    return True
+
+
+def _rank(total: NDArray[np.float64], floor: float) -> int:
+    if _above(total, floor):
+        return len(total)
+    return int((np.linalg.eigvalsh(total) > floor).sum())
 
 
 def _products(rows: NDArray[Any], image: NDArray[Any]) -> NDArray[np.float64]:

@@ -12,15 +12,22 @@ from .features import READ_ROWS
 
 @dataclass(frozen=True, eq=False)
 class Classes:
-    """counts (K,), sums (K, d) of rows less a common shift, products (d, d) of them."""
+    """counts (K,), sums (K, d) of rows less a common shift (d,), products (d, d) of them.
 
+    All but `placed` is of rows less the shift, which moves no difference and no covariance.
+    """
+
+    shift: NDArray[np.float64]
     counts: NDArray[np.int64]
     sums: NDArray[np.float64]
     products: NDArray[np.float64]
 
     def __add__(self, other: "Classes") -> "Classes":
         return Classes(
-            self.counts + other.counts, self.sums + other.sums, self.products + other.products
+            self.shift,
+            self.counts + other.counts,
+            self.sums + other.sums,
+            self.products + other.products,
         )
 
     @property
@@ -33,6 +40,11 @@ class Classes:
         """(K, d) class means, 0 where a class has no rows."""
         means: NDArray[np.float64] = self.sums / np.maximum(self.counts, 1)[:, None]
         return means
+
+    @property
+    def placed(self) -> NDArray[np.float64]:
+        """(K, d) class means where they are."""
+        return self.means + self.shift
 
     @property
     def mean(self) -> NDArray[np.float64]:
@@ -82,11 +94,11 @@ def read(acts: Activations, labels: Labels, permutations: int, seed: int) -> Rea
     half, K = _halves(labels, rng), len(labels.names)
     codes = labels.codes + K * half  # classes of the second half behind those of the first
     drawn = [_between_groups(labels, rng) for _ in range(permutations)]
-    sums, shift = np.zeros((2 * K, acts.width)), None
+    sums, shift = np.zeros((2 * K, acts.width)), np.zeros(acts.width)
     products = np.zeros((2, acts.width, acts.width))
     by_chance = np.zeros((permutations, K, acts.width))
     for number, rows in enumerate(acts.chunks(READ_ROWS, np.float64)):
-        shift = rows.mean(axis=0) if shift is None else shift
+        shift = shift if number else rows.mean(axis=0)
         rows -= shift  # so that a large common vector does not drown what differs
         here = slice(number * READ_ROWS, number * READ_ROWS + len(rows))
         _add(sums, codes[here], rows)
@@ -96,10 +108,10 @@ def read(acts: Activations, labels: Labels, permutations: int, seed: int) -> Rea
         for p, other in enumerate(drawn):
             _add(by_chance[p], other[here], rows)
     counts = np.bincount(codes, minlength=2 * K)
-    first = Classes(counts[:K], sums[:K], products[0])
-    second = Classes(counts[K:], sums[K:], products[1])
+    first = Classes(shift, counts[:K], sums[:K], products[0])
+    second = Classes(shift, counts[K:], sums[K:], products[1])
     permuted = tuple(
-        Classes(np.bincount(other, minlength=K), by_chance[p], products.sum(axis=0))
+        Classes(shift, np.bincount(other, minlength=K), by_chance[p], products.sum(axis=0))
         for p, other in enumerate(drawn)
     )
     return Read((first, second), permuted)

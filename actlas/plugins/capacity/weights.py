@@ -1,5 +1,6 @@
 """The analysis `capacity`: how a weight matrix shares dimensions among its features."""
 
+import math
 from collections.abc import Iterator
 from fnmatch import fnmatchcase
 from typing import Annotated, Any, Literal
@@ -69,7 +70,7 @@ def _matrices(
             )
         if axis == "columns":
             array = array.swapaxes(0, 1)
-        yield name, array.reshape(len(array), -1)
+        yield name, array.reshape(len(array), math.prod(array.shape[1:]))
 
 
 def _named(weights: Weights, parameter: str | None) -> list[str]:

@@ -1,0 +1,131 @@
+"""`capacity` against the N × N computation: time, memory, and the same numbers."""
+
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from actlas.plugins.capacity.features import prepared
+from actlas.plugins.capacity.frame import frame
+
+from .common import Bar
+
+TOKENS = (50_257, 768)
+WIDE = (100_000, 4_096)
+NAIVE_ROWS = 2_048  # of the naive computation, which is timed on so many and multiplied
+PEAK = """
+import sys, threading, time
+import numpy as np
+from actlas.plugins.capacity.features import prepared
+from actlas.plugins.capacity.frame import frame
+held = [0]
+def look():  # at memory of its own: the features' file is mapped
+    while True:
+        with open("/proc/self/status") as status:
+            held.append(next(int(line.split()[1]) for line in status if line.startswith("RssAnon")))
+        time.sleep(0.005)
+W = np.load(sys.argv[1], mmap_mode="r")
+frame(prepared(W[:5000, :64], "some"))
+threading.Thread(target=look, daemon=True).start()
+time.sleep(0.1)
+before, start = max(held), time.perf_counter()
+found = frame(prepared(W, "features"))
+print(time.perf_counter() - start, (max(held) - before) * 1024 / 1e9, found.capacity.sum())
+"""
+
+
+def gaussian(n: int, d: int) -> NDArray[np.float32]:
+    """Features of normal numbers, norms spread as those of tokens are."""
+    rng = np.random.default_rng(0)
+    norms = np.exp(0.3 * rng.standard_normal((n, 1), dtype=np.float32))
+    rows: NDArray[np.float32] = rng.standard_normal((n, d), dtype=np.float32) * norms
+    return rows
+
+
+def falling(n: int, d: int) -> NDArray[np.float32]:
+    """Features whose spectrum falls over seven decades: single precision would not do."""
+    scale = np.geomspace(1, 10**-3.5, d)
+    return (gaussian(n, d) * scale).astype(np.float32)
+
+
+def naive(W: NDArray[Any], some: NDArray[np.int64], dtype: type) -> NDArray[np.float64]:
+    """Capacity of some features by their products with all."""
+    rows: NDArray[Any] = W[some].astype(dtype)
+    products = rows @ W.astype(dtype, copy=False).T
+    squared = np.einsum("ij,ij->i", rows, rows).astype(np.float64)
+    below = np.einsum("ij,ij->i", products, products, dtype=np.float64)
+    found: NDArray[np.float64] = squared**2 / below
+    return found
+
+
+def fastest(W: NDArray[np.float32], rounds: int = 3) -> float:
+    """Seconds of the whole measurement, the best of a few."""
+    seconds = []
+    for _ in range(rounds):
+        start = time.perf_counter()
+        frame(prepared(W, "features"))
+        seconds.append(time.perf_counter() - start)
+    return min(seconds)
+
+
+def tokens() -> Iterator[Bar]:
+    """As many features as GPT-2 has tokens."""
+    n, d = TOKENS
+    W = gaussian(n, d)
+    seconds = fastest(W)
+    some = np.random.default_rng(1).choice(n, NAIVE_ROWS, replace=False)
+    start = time.perf_counter()
+    naive(W, some, np.float32)
+    whole = (time.perf_counter() - start) * n / NAIVE_ROWS
+    name = f"capacity {n:,} × {d}"
+    yield Bar(f"{name}, float32", seconds, 1.0, unit="s")
+    yield Bar(
+        f"{name}: N × N / actlas", whole / seconds, 60, at_least=True,
+        note=f"{whole:.1f} s, from {NAIVE_ROWS:,} rows",
+    )  # fmt: skip
+    steep = falling(n, d)
+    yield Bar(f"{name}, falling spectrum (float64 products)", fastest(steep, 2), 3.0, unit="s")
+    for kind, rows, limit in (
+        ("float32", W, 1e-5),
+        ("falling spectrum", steep, 1e-5),
+        ("float64", W.astype(np.float64), 1e-10),
+    ):
+        found = frame(prepared(rows, "features")).capacity[some[:256]]
+        exact = naive(rows, some[:256], np.float64)
+        error = float(np.abs(found / exact - 1).max())
+        yield Bar(f"{name}, {kind}: from naive float64", error / limit, 1.0, note=f"{error:.1e}")
+
+
+def wide() -> Iterator[Bar]:
+    """A file that is mapped, in a process of its own."""
+    n, d = WIDE
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "W.npy"
+        held = np.lib.format.open_memmap(path, "w+", np.float32, (n, d))
+        rng = np.random.default_rng(0)
+        for at in range(0, n, 10_000):
+            held[at : at + 10_000] = rng.standard_normal((10_000, d), dtype=np.float32)
+        held.flush()
+        del held
+        command = [sys.executable, "-c", PEAK, str(path)]
+        done = subprocess.run(command, check=True, capture_output=True, text=True)
+    seconds, memory, _ = map(float, done.stdout.split())
+    yield Bar(f"capacity {n:,} × {d:,}, memory-mapped", seconds, 60, unit="s")
+    yield Bar("the same: memory beyond the input", memory, 1.0, unit="GB")
+
+
+def run() -> Iterator[Bar]:
+    """Measure."""
+    yield from tokens()
+    yield from wide()
+
+
+if __name__ == "__main__":
+    for bar in run():
+        print(bar, flush=True)
