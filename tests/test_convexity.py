@@ -473,7 +473,7 @@ def test_rows_that_are_no_numbers_are_refused(bad):
 
 def test_a_negative_seed_is_refused():
     X, y = blobs(n=20)
-    with pytest.raises(InputError, match="seed, .* ≥ 0"):
+    with pytest.raises(InputError, match=r"seed, .* ≥ 0"):
         run(X, y, seed=-1)
 
 
@@ -535,3 +535,23 @@ def test_classes_keep_only_the_rows_that_their_paths_visit():
     found = [class_paths(graph, y, code) for code in range(40)]
     assert all((p.visits > 0).all() and len(p.crossed) == len(p.visits) for p in found)
     assert max(len(p.crossed) for p in found) < len(X) // 2
+
+
+def test_figures_show_the_best_and_the_worst_of_many_classes_and_say_so():
+    X, y = blobs(classes=50, n=4, width=5)
+    result = run(X, y, k=3)
+    chart = result.figures["classes"].to_dict()
+    found = sorted(scores(result).values())
+    shown = [row["graph_convexity"] for data in datasets(chart) for row in data]
+    assert (min(shown), max(shown)) == (found[0], found[-1])
+    assert chart["title"] == "Convexity by class, 40 of 50"
+    assert "40 of 50" in result.figures["intrusions"].to_dict()["title"]
+
+
+def datasets(chart):
+    parts = [chart, *chart.get("layer", [])]
+    return [p["data"]["values"] for p in parts if "values" in p.get("data", {})]
+
+
+def test_the_figure_of_no_sweep_can_be_drawn(tmp_path):
+    run(*blobs()).figures["k_sweep"].save(tmp_path / "x.svg")

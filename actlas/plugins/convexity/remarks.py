@@ -36,8 +36,8 @@ def remarks(
         )
     elif noise:
         said.append(
-            "degenerate: rows differ by rounding at most (an input that all samples share, such as a "
-            "first token, at an early site?), so scores mean nothing"
+            "degenerate: rows differ by rounding at most (an input that all samples share, such as "
+            "a first token, at an early site?), so scores mean nothing"
         )
     elif summary.duplicates:
         said.append(
