@@ -554,4 +554,4 @@ def datasets(chart):
 
 
 def test_the_figure_of_no_sweep_can_be_drawn(tmp_path):
-    run(*blobs()).figures["k_sweep"].save(tmp_path / "x.svg")
+    run(*blobs()).figures["k_sweep"].save(tmp_path / "x.png")
