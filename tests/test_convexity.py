@@ -14,6 +14,7 @@ from actlas import Activations, InputError, Labels, Rows
 from actlas.plugins.convexity import convexity
 from actlas.plugins.convexity.neighbours import nearest
 from actlas.plugins.convexity.networks import network
+from actlas.plugins.convexity.paths import class_paths
 from actlas.testing import checks
 
 
@@ -431,3 +432,126 @@ def test_no_path_is_shown_where_none_has_an_interior():
     result = run(X, y, k=15)
     assert len(result.tables["path"]) == 0
     result.figures["path"].to_dict()
+
+
+@pytest.mark.parametrize("exponent", [-100, 100, 125])
+def test_rows_whose_squares_leave_float32_score_as_others(exponent):
+    X, y = blobs(n=20)
+    X = X.astype(np.float32)
+    scaled = np.ldexp(X / 8, exponent).astype(np.float32)
+    assert scores(run(scaled, y)) == scores(run(X, y))
+
+
+def test_a_row_far_from_all_others_does_not_have_them_compared_with_all(monkeypatch):
+    from actlas.plugins.convexity import neighbours
+
+    X = np.random.default_rng(0).normal(size=(400, 20)).astype(np.float32)
+    X[7] *= 1000
+    whole = []
+
+    def counted(X, first, candidates, index, distance):
+        whole.append(candidates.shape[1] == len(X))
+        rerank(X, first, candidates, index, distance)
+
+    rerank = neighbours.rerank
+    monkeypatch.setattr(neighbours, "rerank", counted)
+    near = nearest(X, 5)
+    assert sum(whole) < 5
+    D = np.sort(cdist(X, X), axis=1)
+    np.testing.assert_allclose(near.distance, D[:, :6], rtol=1e-9)
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf])
+def test_rows_that_are_no_numbers_are_refused(bad):
+    X, y = blobs(n=20)
+    X[3, 1] = bad
+    with pytest.raises(InputError, match=r"1 of 80 rows of array hold NaN"):
+        run(X, y)
+    # A row that has no label is not in the graph.
+    run(X, [None if i == 3 else label for i, label in enumerate(y)])
+
+
+def test_a_negative_seed_is_refused():
+    X, y = blobs(n=20)
+    with pytest.raises(InputError, match=r"seed, .* ≥ 0"):
+        run(X, y, seed=-1)
+
+
+def test_the_band_stays_where_scores_can_be():
+    X, y = blobs(classes=2, n=6, gap=1.5)
+    band = summary(run(X, y, k=2))
+    assert band["macro"] + 1.96 * band["sem"] > 1
+    assert band["high"] == 1
+    low = summary(run(X, np.arange(len(y)) % 2, k=1))
+    assert low["macro"] - 1.96 * low["sem"] < 0
+    assert low["low"] == 0
+
+
+def test_remarks_do_not_advise_what_is_chosen():
+    X = np.random.default_rng(0).integers(0, 3, (80, 2))
+    y = np.arange(80) % 2
+    advice = " ".join(run(X, y, k=8).warnings)
+    assert "duplicates=link" in advice
+    assert "ties=best" in advice
+    said = " ".join(run(X, y, k=8, duplicates="link", ties="best").warnings)
+    assert "rows equal an earlier one" in said
+    assert "equally near" in said
+    assert "duplicates=link" not in said
+    assert "ties=best" not in said
+
+
+@pytest.mark.parametrize("step", [0, 1])
+def test_rows_that_differ_by_rounding_are_degenerate(step):
+    noise = np.random.default_rng(0).integers(0, 3, (60, 5)) * np.float32(1.2e-7) * step
+    result = run(1 + noise, np.arange(60) % 3, duplicates="link")
+    assert any(w.startswith("degenerate") for w in result.warnings)
+    assert not any(w.startswith("degenerate") for w in run(*blobs()).warnings)
+
+
+def test_ties_for_the_last_place_are_counted():
+    line = np.array([[0.0], [1.0], [2.5], [4.0]])  # the third has its neighbours at 1.5, 1.5
+    assert summary(run(line, [0, 0, 1, 1], k=1))["ties"] == 1
+
+
+def test_without_a_folder_to_keep_compiled_code_it_is_compiled_anew(monkeypatch):
+    from actlas.plugins.convexity import kernels
+
+    asked = []
+
+    def njit(**settings):
+        asked.append(settings)
+        if settings.get("cache"):
+            raise RuntimeError("cannot cache function: no locator available")
+        return lambda function: function
+
+    monkeypatch.setattr(kernels, "njit", njit)
+    assert kernels.compiled(len) is len
+    assert asked == [{"nogil": True, "cache": True}, {"nogil": True}]
+
+
+def test_classes_keep_only_the_rows_that_their_paths_visit():
+    X, y = blobs(classes=40, n=5, width=3)
+    graph = network(nearest(X.astype(np.float32), 4))
+    found = [class_paths(graph, y, code) for code in range(40)]
+    assert all((p.visits > 0).all() and len(p.crossed) == len(p.visits) for p in found)
+    assert max(len(p.crossed) for p in found) < len(X) // 2
+
+
+def test_figures_show_the_best_and_the_worst_of_many_classes_and_say_so():
+    X, y = blobs(classes=50, n=4, width=5)
+    result = run(X, y, k=3)
+    chart = result.figures["classes"].to_dict()
+    found = sorted(scores(result).values())
+    shown = [row["graph_convexity"] for data in datasets(chart) for row in data]
+    assert (min(shown), max(shown)) == (found[0], found[-1])
+    assert chart["title"] == "Convexity by class, 40 of 50"
+    assert "40 of 50" in result.figures["intrusions"].to_dict()["title"]
+
+
+def datasets(chart):
+    parts = [chart, *chart.get("layer", [])]
+    return [p["data"]["values"] for p in parts if "values" in p.get("data", {})]
+
+
+def test_the_figure_of_no_sweep_can_be_drawn(tmp_path):
+    run(*blobs()).figures["k_sweep"].save(tmp_path / "x.png")

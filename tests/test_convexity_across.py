@@ -218,7 +218,7 @@ def test_models_that_do_not_compare_are_refused():
     with pytest.raises(InputError, match="other labels at old than at 0"):
         convexity_change(a, Others.of(a, names=["0"], bases=[relabelled]), base)
     small = convexity(a, names(y), k=50)
-    with pytest.raises(InputError, match="half of 80 rows are too few for k=50"):
+    with pytest.raises(InputError, match=r"half of .* 40 of 80, are too few for k=50"):
         convexity_change(a, Others.of(a, bases=[small]), small)
     with pytest.raises(InputError, match="draws ≥ 100"):
         convexity_change(a, Others.of(a, bases=[base]), base, halves=1)
@@ -432,3 +432,32 @@ def test_figures_name_what_they_show():
     figures = convexity_recall(both, others).figures
     assert "recall at 2:x" in str(figures["scatter"].to_dict())
     assert "2:x" in str(figures["layers"].to_dict())
+
+
+@pytest.mark.parametrize(("classes", "n"), [(30, 3), (30, 2)])
+def test_classes_too_small_to_be_halved_are_refused(classes, n):
+    (a, y), (b, _) = (blobs(2, classes, n, width=40, seed=s) for s in (0, 1))
+    with pytest.raises(InputError, match=r"half of the rows of each class, 30 of .*--halves 0"):
+        changed(a, b, y)
+    assert first(changed(a, b, y, halves=0))["classes"] == classes
+
+
+def test_negative_seeds_are_refused():
+    (a, y), (b, _) = blobs(2), blobs(2, seed=1)
+    with pytest.raises(InputError, match="seed ≥ 0"):
+        changed(a, b, y, seed=-1)
+    with pytest.raises(InputError, match="seed ≥ 0"):
+        convexity_layers(layers_of((1, 2)), seed=-1)
+    here = place([0.1, 0.2, 0.3, 0.4], [0.1, 0.2, 0.4, 0.3])
+    with pytest.raises(InputError, match="seed ≥ 0"):
+        recalled([here], [here], seed=-1)
+
+
+def test_a_base_of_a_site_that_is_not_read_is_refused(store):
+    runs = store.run("convexity", 1, labels="kind")
+    elsewhere = store.run("convexity", 2, "layers.0", labels="kind")[0].id
+    for base in (runs[2].id, elsewhere):
+        with pytest.raises(InputError, match=rf"run {base} is of layers\..*not read here"):
+            store.run("convexity_change", 1, "layers.0", other=["layers.1"], base=base, halves=0)
+    settings = {"other": ["2:layers.0"], "base": [runs[0].id, elsewhere], "halves": 0}
+    assert store.run("convexity_change", 1, "layers.0", **settings)

@@ -494,3 +494,17 @@ def test_conforms(check):
 @pytest.mark.parametrize("check", checks(convexity_euclidean, decision="probe"), ids=repr)
 def test_conforms_on_a_probe(check):
     check()
+
+
+def test_bands_stay_where_scores_can_be():
+    X, y = blobs(classes=2, n=4, gap=2.5)
+    X[0] = X[y == 1].mean(axis=0)
+    found = summary(run(X, y))
+    assert found["macro"] + 1.96 * found["sem"] > 1
+    assert found["high"] == 1
+
+
+def test_of_classes_that_lead_equally_the_exact_share_is_the_firsts():
+    found = summary(run(np.ones((9, 3)), np.arange(9) % 3))  # all means are the same
+    assert found["macro"] == pytest.approx(1 / 3)
+    assert found["continuum"] == pytest.approx(1 / 3)

@@ -14,6 +14,7 @@ from ..core import (
     Labels,
     Layers,
     labels_for,
+    listing,
 )
 from ..registry import Analysis, refuse_nonfinite
 from ..storage import (
@@ -67,6 +68,7 @@ def run(database: Database, request: Request, *, progress: bool) -> list[StoredR
     opened = read_activations(database, request.extraction.record, request.sites)
     per_site = "acts" in request.analysis.needs
     targets = [Layers((acts,)) for acts in opened] if per_site else [opened]
+    _check_bases(database, request, opened.names)
     request = _with_labels(database, request, opened[0].site)
     runs = []
     with telling_bar(request.analysis.name, len(targets), shown=progress) as begin:
@@ -96,6 +98,20 @@ def _check(request: Request) -> None:
         raise InputError(f"{who} builds on no other analysis; leave --base out")
     if request.groups is not None and "labels" not in needs:
         raise InputError(f"{who} takes no labels, so no groups; leave --groups out")
+
+
+def _check_bases(database: Database, request: Request, sites: Sequence[str]) -> None:
+    """Raise InputError for a run of --base that is of none of the places that are read."""
+    own = request.extraction.record
+    found = places(database, own, request.other, None) if request.base else []
+    read = {*((own.id, site) for site in sites), *((p.extraction.id, p.acts.site) for p in found)}
+    for run in (database.find(Run, ident) for ident in request.base):
+        if (run.extraction_id, run.site) not in read:
+            raise InputError(
+                f"run {run.id} is of {run.site} of extraction {run.extraction_id}, which is not "
+                f"read here; --base takes runs at {listing(sites)} of extraction {own.id}, or at a "
+                f"site of --other"
+            )
 
 
 @dataclass(frozen=True)

@@ -8,17 +8,32 @@ from actlas import ResultTable
 SHOWN_CLASSES = 40
 
 
+def ends(ordered: list[Any]) -> list[Any]:
+    """The first and the last where there are too many to show."""
+    if len(ordered) <= SHOWN_CLASSES:
+        return ordered
+    half = SHOWN_CLASSES // 2
+    return ordered[:half] + ordered[-half:]
+
+
+def left_out(every: list[Any]) -> str:
+    """What a title says where not all are shown."""
+    return f", {SHOWN_CLASSES} of {len(every)}" if len(every) > SHOWN_CLASSES else ""
+
+
 def classes(tables: Mapping[str, ResultTable]) -> Any:
     """Score of every class with its standard error, beside what chance gives."""
     import altair as alt
 
     rows = [row for row in tables["classes"] if row["graph_convexity"] == row["graph_convexity"]]
-    rows = sorted(rows, key=lambda row: -row["graph_convexity"])[:SHOWN_CLASSES]
+    every = sorted(rows, key=lambda row: -row["graph_convexity"])
+    rows = ends(every)
     for row in rows:
         sem = row["sem"] if row["sem"] == row["sem"] else 0.0
-        row["low"], row["high"] = row["graph_convexity"] - sem, row["graph_convexity"] + sem
+        row["low"] = max(0.0, row["graph_convexity"] - sem)
+        row["high"] = min(1.0, row["graph_convexity"] + sem)
     base = alt.Chart(alt.Data(values=rows)).encode(
-        alt.Y("label:N", sort=[row["label"] for row in rows], title=None)
+        alt.Y("label:N", sort=[row["label"] for row in rows], title=None).axis(labelLimit=320)
     )
     score = alt.X("graph_convexity:Q", title="graph convexity ± SEM; tick: by chance")
     points = base.mark_point(filled=True, size=50).encode(
@@ -26,14 +41,17 @@ def classes(tables: Mapping[str, ResultTable]) -> Any:
     )
     bars = base.mark_rule(strokeWidth=2).encode(alt.X("low:Q"), alt.X2("high:Q"))
     ticks = base.mark_tick(color="crimson", thickness=2, size=12).encode(alt.X("chance:Q"))
-    return alt.layer(bars, ticks, points).properties(width=420, title="Convexity by class")
+    return alt.layer(bars, ticks, points).properties(
+        width=420, title=f"Convexity by class{left_out(every)}"
+    )
 
 
 def intrusions(tables: Mapping[str, ResultTable]) -> Any:
     """Whose rows lie on the paths of each class."""
     import altair as alt
 
-    order = [row["label"] for row in tables["classes"]][:SHOWN_CLASSES]
+    every = [row["label"] for row in tables["classes"]]
+    order = every[:SHOWN_CLASSES]
     shown = set(order)
     rows = [r for r in tables["intrusions"] if r["label"] in shown and r["by_label"] in shown]
     size = max(240, 18 * len(order))
@@ -46,13 +64,19 @@ def intrusions(tables: Mapping[str, ResultTable]) -> Any:
             alt.Color("share:Q", title="share").scale(scheme="blues", domain=[0, 1]),
             tooltip=["label:N", "by_label:N", "share:Q", "visits:Q"],
         )
-        .properties(width=size, height=size, title="Interior vertices of paths by class")
+        .properties(
+            width=size, height=size, title=f"Interior vertices of paths by class{left_out(every)}"
+        )
     )
 
 
 def sweep(tables: Mapping[str, ResultTable]) -> Any:
     """The score over the number of neighbours, beside chance and what edges alone give."""
     import altair as alt
+
+    ks = [row["k"] for row in tables["k_sweep"]]
+    if not ks:
+        return alt.Chart(title="no k sweep; run with --k-max").mark_text()
 
     names = {"macro": "macro", "chance": "by chance", "direct_share": "joined by an edge"}
     rows = [
@@ -64,9 +88,7 @@ def sweep(tables: Mapping[str, ResultTable]) -> Any:
         alt.Chart(alt.Data(values=rows))
         .mark_line(point=True)
         .encode(
-            alt.X("k:Q", title="neighbours a row")
-            .scale(type="log", nice=False)
-            .axis(values=[row["k"] for row in tables["k_sweep"]]),
+            alt.X("k:Q", title="neighbours a row").scale(type="log", nice=False).axis(values=ks),
             alt.Y("value:Q", title="score or share").scale(domain=[0, 1]),
             alt.Color("of:N", title=None, sort=list(names.values())),
         )

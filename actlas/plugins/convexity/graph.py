@@ -79,7 +79,7 @@ def convexity(
     it is above 1 / classes. Convex regions need not be separable by a plane nor the other way
     round, and after a softmax they are convex by construction.
     """
-    _check(k, k_max, per_class, max_pairs)
+    _check(k, k_max, per_class, max_pairs, seed)
     sample = chosen(acts, labels, per_class=per_class, seed=seed)
     X = sample.matrix(standardise=standardise, unit=metric == "cosine")
     most = max(k, k_max)
@@ -88,12 +88,14 @@ def convexity(
             f"convexity: {most} neighbours need {most + 1} rows or more; there are {len(X)}"
         )
     tell(f"neighbours of {len(X):,} rows")
-    near = nearest(X, most)
+    near = nearest(X, min(most + 1, len(X) - 1))  # one more tells ties for the last place
     settings = _Settings(graph == "mutual", duplicates == "link", ties == "best", max_pairs, seed)
     scores = settings.scores(near.cut(k), sample)
     rest = [q for q in SWEEP if q <= k_max]
-    swept = {q: scores if q == k else settings.scores(near.cut(q), sample) for q in rest}
-    summary = _summary(scores, sample, near.cut(k), k, X)
+    swept = [
+        _sweep(q, scores if q == k else settings.scores(near.cut(q), sample), sample) for q in rest
+    ]
+    summary = _summary(scores, sample, near.cut(k + 1), k, X)
     classes = _classes(scores, sample)
     tables = {
         "summary": summary,
@@ -102,15 +104,18 @@ def convexity(
         "intruders": _intruders(scores, sample),
         "path": sketch(scores.graph, scores.paths, sample, X),
         "rows": _rows(scores, sample) if per_row else [],
-        "k_sweep": [_sweep(q, found, sample) for q, found in swept.items()],
+        "k_sweep": swept,
     }
     arrays = {"rows": sample.rows, "codes": sample.codes, "row_scores": _row_scores(scores, sample)}
-    return Result(tables, arrays, remarks(summary, classes, scores.graph))
+    said = remarks(
+        summary, classes, scores.graph, link=settings.link, best=settings.best, noise=_noise(X)
+    )
+    return Result(tables, arrays, said)
 
 
-def _check(k: int, k_max: int, per_class: int, max_pairs: int) -> None:
-    if k < 1 or min(k_max, per_class, max_pairs) < 0:
-        raise InputError("convexity: k ≥ 1 and k_max, per_class, max_pairs ≥ 0 are needed")
+def _check(k: int, *others: int) -> None:
+    if k < 1 or min(others) < 0:
+        raise InputError("convexity: k ≥ 1 and seed, k_max, per_class, max_pairs ≥ 0 are needed")
 
 
 @dataclass(frozen=True)
@@ -178,8 +183,8 @@ def _summary(scores: _Scores, sample: Sample, near: Neighbours, k: int, X: NDArr
     hubs = float(stats.skew(graph.in_degree)) if np.ptp(graph.in_degree) else None
     return Summary(
         macro=macro,
-        low=None if band is None else macro - band,
-        high=None if band is None else macro + band,
+        low=None if band is None else max(0.0, macro - band),
+        high=None if band is None else min(1.0, macro + band),
         sem=sem,
         micro=scores.micro(),
         chance=chance,
@@ -202,8 +207,14 @@ def _summary(scores: _Scores, sample: Sample, near: Neighbours, k: int, X: NDArr
     )
 
 
+def _noise(X: NDArray[np.float32]) -> bool:
+    """Whether rows differ by no more than float32's rounding, as where all inputs are the same."""
+    spread, size = np.ptp(X.astype(np.float64), axis=0), np.abs(X).max(axis=0)
+    return bool((spread <= 8 * np.finfo(np.float32).eps * size).all())
+
+
 def _ties(near: Neighbours) -> int:
-    """Rows two of whose neighbours are equally near, so that their order is that of the rows."""
+    """Rows two of whose neighbours, or the last and the next, are equally near."""
     return int(
         ((np.diff(near.distance, axis=1) == 0) & (near.distance[:, 1:] > 0)).any(axis=1).sum()
     )
@@ -232,7 +243,8 @@ def _classes(scores: _Scores, sample: Sample) -> list[Class]:
 def _intrusions(scores: _Scores, sample: Sample) -> list[Intrusion]:
     found = []
     for name, paths in zip(sample.names, scores.paths, strict=True):
-        by = np.bincount(sample.codes, weights=paths.visits, minlength=len(sample.names))
+        codes = sample.codes[paths.crossed]
+        by = np.bincount(codes, weights=paths.visits, minlength=len(sample.names))
         found += [
             Intrusion(name, sample.names[c], float(by[c] / by.sum()), int(by[c]))
             for c in np.flatnonzero(by).tolist()
@@ -244,13 +256,12 @@ def _intruders(scores: _Scores, sample: Sample) -> list[Intruder]:
     tokens = sample.acts.rows.token
     found = []
     for code, (name, paths) in enumerate(zip(sample.names, scores.paths, strict=True)):
-        visits = np.where(sample.codes == code, 0, paths.visits)
-        for rank, v in enumerate(np.argsort(-visits, kind="stable")[:INTRUDERS].tolist(), 1):
-            if visits[v] == 0:
-                break
-            row, by = int(sample.rows[v]), sample.names[sample.codes[v]]
-            share = float(visits[v] / paths.pairs)
-            found.append(Intruder(name, rank, row, by, tokens[row], int(visits[v]), share))
+        foreign = sample.codes[paths.crossed] != code
+        crossed, visits = paths.crossed[foreign], paths.visits[foreign]
+        for rank, i in enumerate(np.argsort(-visits, kind="stable")[:INTRUDERS].tolist(), 1):
+            row, by = int(sample.rows[crossed[i]]), sample.names[sample.codes[crossed[i]]]
+            share = float(visits[i] / paths.pairs)
+            found.append(Intruder(name, rank, row, by, tokens[row], int(visits[i]), share))
     return found
 
 

@@ -1,5 +1,6 @@
 """Compiled loops. They release the GIL, so that threads share them out."""
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -10,7 +11,16 @@ LOOK = 32  # vertices settled before the farthest target is looked for again
 TIE = 1e-12  # relative difference below which two paths are as long as each other
 
 
-@njit(nogil=True, cache=True)
+def compiled(function: Callable[..., None]) -> Callable[..., None]:
+    """Compile for threads, and keep the code on disk where a folder for it can be written."""
+    try:
+        found: Callable[..., None] = njit(nogil=True, cache=True)(function)
+    except RuntimeError:  # none can be: compiled anew in every process
+        found = njit(nogil=True)(function)
+    return found
+
+
+@compiled
 def rerank(
     X: NDArray[np.float32],
     first: int,
@@ -48,7 +58,7 @@ def _before(d: float, c: int, other_d: float, other_c: int) -> bool:
     return d < other_d or (d == other_d and c < other_c)
 
 
-@njit(nogil=True, cache=True)
+@compiled
 def walk(
     indptr: NDArray[np.int64],
     indices: NDArray[np.int32],

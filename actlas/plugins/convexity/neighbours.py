@@ -40,24 +40,37 @@ def nearest(X: NDArray[np.float32], k: int) -> Neighbours:
     import torch
 
     n = len(X)
-    centred = torch.from_numpy(X - X.mean(axis=0, dtype=np.float64).astype(np.float32))
+    scale = _scale(X)
+    scaled = X * np.float32(scale)
+    scaled -= scaled.mean(axis=0, dtype=np.float64).astype(np.float32)
+    centred = torch.from_numpy(scaled)
     squares = centred.square().sum(dim=1)
     wanted = min(n, k + 1 + SPARE)
     index = np.empty((n, k + 1), np.int32)
     distance = np.empty((n, k + 1))
-    # Of |a|² + |b|² − 2ab in float32, whatever the order of summation.
-    slack = 4 * np.finfo(np.float32).eps * np.sqrt(X.shape[1]) * float(squares.max())
+    size = squares.double().sqrt().numpy()
+    # Of |a|² + |b|² − 2ab in float32, as a share of (|a| + |b|)².
+    rounding = 2 * np.finfo(np.float32).eps * np.sqrt(X.shape[1])
     everyone = np.arange(n, dtype=np.int32)
     for start in range(0, n, BLOCK):
         part = slice(start, min(start + BLOCK, n))
         rough = torch.addmm(squares, centred[part], centred.T, alpha=-2)
         rough += squares[part, None]
         values, places = torch.topk(rough, wanted, dim=1, largest=False)
-        last = values[:, -1].double().numpy() - 2 * slack
         candidates = places.to(torch.int32).numpy()
         rerank(X, start, candidates, index[part], distance[part])
         if wanted == n:
             continue
-        for i in np.flatnonzero(distance[part, -1] ** 2 >= last) + start:
+        far = distance[part, -1] * scale
+        # Rows nearer than that are no longer than |a| + far. A row far from all others, as those
+        # of massive activations are, must not widen what is open for the rest.
+        slack = rounding * (2 * size[part] + far) ** 2
+        for i in np.flatnonzero(far**2 + slack >= values[:, -1].double().numpy()) + start:
             rerank(X, int(i), everyone[None], index[i : i + 1], distance[i : i + 1])
     return Neighbours(index, distance)
+
+
+def _scale(X: NDArray[np.float32]) -> float:
+    """Return a power of two by which squares neither overflow nor vanish in float32."""
+    _, exponent = np.frexp(max(float(X.max()), -float(X.min())))
+    return float(2.0 ** -np.clip(exponent, -126, 126))

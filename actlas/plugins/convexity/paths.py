@@ -17,12 +17,14 @@ class ClassPaths:
     """The paths between members of one class, summed by source.
 
     sums (members, 2): of scores, of their squares. counts (members, 4): pairs, direct,
-    unreachable, wholly inside. visits (vertices,): paths that pass through.
+    unreachable, wholly inside. crossed: vertices that paths pass through, rising, and of each the
+    number of visits; of all vertices they would not fit into memory where classes are many.
     """
 
     members: NDArray[np.int64]
     sums: NDArray[np.float64]
     counts: NDArray[np.int64]
+    crossed: NDArray[np.int64]
     visits: NDArray[np.int64]
 
     @property
@@ -91,7 +93,8 @@ def class_paths(
     with ThreadPoolExecutor(torch.get_num_threads()) as pool:
         for found in pool.map(task, range(0, n, SOURCES)):
             visits += found
-    return ClassPaths(members, sums, counts, visits)
+    crossed = np.flatnonzero(visits)
+    return ClassPaths(members, sums, counts, crossed, visits[crossed])
 
 
 def _drawn(

@@ -8,8 +8,20 @@ from .tables import Class, Summary
 NAMED = 5
 
 
-def remarks(summary: Summary, classes: Sequence[Class], graph: Network) -> list[str]:
-    """Say where a graph, a class or the labels make scores mean less than they seem to."""
+def remarks(
+    summary: Summary,
+    classes: Sequence[Class],
+    graph: Network,
+    *,
+    link: bool = False,
+    best: bool = False,
+    noise: bool = False,
+) -> list[str]:
+    """Say where a graph, a class or the labels make scores mean less than they seem to.
+
+    link, best: whether rows that are the same are joined, and the best of paths as short is taken.
+    noise: whether rows differ by rounding only.
+    """
     said = []
     alone = [c.label for c in classes if c.n == 1]
     if alone:
@@ -22,17 +34,22 @@ def remarks(summary: Summary, classes: Sequence[Class], graph: Network) -> list[
             "degenerate: every row's nearest equal it, so the graph has no edges and scores are "
             "0; duplicates=link joins rows that are the same"
         )
+    elif noise:
+        said.append(
+            "degenerate: rows differ by rounding at most (an input that all samples share, such as "
+            "a first token, at an early site?), so scores mean nothing"
+        )
     elif summary.duplicates:
         said.append(
             f"{summary.duplicates:,} rows equal an earlier one; they take up places among the "
-            f"nearest; duplicates=link joins them"
+            f"nearest" + (" and are joined" if link else "; duplicates=link joins them")
         )
     if summary.ties:
         said.append(
-            f"{summary.ties:,} rows have neighbours that are equally near: their order decides; "
-            f"ties=best takes the best of paths as short"
+            f"{summary.ties:,} rows have neighbours that are equally near: the order of rows "
+            f"decides" + ("" if best else "; ties=best takes the best of paths as short")
         )
-    if summary.unreachable_share > 0.01:
+    if summary.unreachable_share > 0.01 and graph.edges:
         said.append(
             f"{summary.unreachable_share:.1%} of the pairs are not joined ({summary.components} "
             f"components) and score 0; raise k"

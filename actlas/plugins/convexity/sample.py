@@ -24,10 +24,16 @@ class Sample:
     def matrix(self, *, standardise: bool = False, unit: bool = False) -> NDArray[np.float32]:
         """Read the rows (n, width), dimensions divided by their spread, or rows by their length.
 
-        Raises InputError for a row of length 0, which has no direction.
+        Raises InputError for rows with NaN or infinity, and for a row of length 0 where it needs
+        a direction.
         """
         every = len(self.rows) == len(self.acts)
         X: NDArray[np.float32] = (self.acts if every else self.acts.take(self.rows)).numpy()
+        if not (finite := np.isfinite(X).all(axis=1)).all():
+            raise InputError(
+                f"convexity: {int((~finite).sum()):,} of {len(X):,} rows of {self.acts.site} hold "
+                f"NaN or infinity; leave them out (--nonfinite drop)"
+            )
         if standardise:
             spread = X.std(axis=0, dtype=np.float64)
             X /= np.where(spread > 0, spread, 1).astype(np.float32)

@@ -9,8 +9,8 @@ class Summary:
     """Convexity of all classes at a site; one row a run."""
 
     macro: Annotated[float, "mean of the classes' scores, 0 … 1"]
-    low: Annotated[float | None, "macro − 1.96 · sem"]
-    high: Annotated[float | None, "macro + 1.96 · sem"]
+    low: Annotated[float | None, "macro − 1.96 · sem, not below 0"]
+    high: Annotated[float | None, "macro + 1.96 · sem, not above 1"]
     sem: Annotated[float | None, "mean of the classes' standard errors, as published"]
     micro: Annotated[float, "mean over all pairs of all classes"]
     chance: Annotated[float, "macro expected if labels were dealt out by chance, exact"]
@@ -27,7 +27,7 @@ class Summary:
     max_degree: Annotated[int, "edges at the best joined row"]
     hub_skewness: Annotated[float | None, "skewness of how often rows are neighbours; 0: no hubs"]
     duplicates: Annotated[int, "rows that equal an earlier one"]
-    ties: Annotated[int, "rows whose k-th and next neighbour are as near as each other"]
+    ties: Annotated[int, "rows with two of their nearest k + 1 as near as each other"]
     top_dimension: Annotated[int, "dimension of the largest variance"]
     top_dimension_share: Annotated[float | None, "its share of the total variance"]
 

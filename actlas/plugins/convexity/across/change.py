@@ -93,8 +93,10 @@ def convexity_change(
     jackknife, Shao & Wu 1989). Between equal models of 4 × 50 rows the bootstrap's 95 % intervals
     held 0 in 75 % of the classes, those of half-samples in 96 %.
     """
-    if draws < 100 or halves < 0 or halves == 1:
-        raise InputError("convexity_change: draws ≥ 100, and halves = 0 or ≥ 2, are needed")
+    if draws < 100 or halves < 0 or halves == 1 or seed < 0:
+        raise InputError(
+            "convexity_change: draws ≥ 100, seed ≥ 0, and halves = 0 or ≥ 2, are needed"
+        )
     bases = [base, *(o.base for o in others if o.base is not None)]
     sites = [acts.site, *others.names]
     check_settings("convexity_change", sites, [b.parameters for b in bases])
@@ -104,17 +106,24 @@ def convexity_change(
         assert other.base is not None  # checked by the host
         chance = np.random.default_rng(seed)
         pairs = _paired(acts, base, other.name, other.acts, other.base)
-        if halves and len(pairs.codes) // 2 <= base.parameters["k"]:
-            raise InputError(
-                f"convexity_change: half of {len(pairs.codes)} rows are too few for "
-                f"k={base.parameters['k']}; use --halves 0"
-            )
+        if halves:
+            _check_halves(pairs, base.parameters["k"])
         half = _half_samples(acts, other.acts, base, pairs, halves, chance) if halves else None
         drawn, found = _by_class(other.name, names_of(base), pairs, half, draws, chance)
         classes += found
         summaries.append(_summary(other.name, found, drawn, half, pairs.alone, chance))
     tables = {"summary": summaries, "classes": classes}
     return Result(tables, warnings=_remarks(summaries, classes, halves))
+
+
+def _check_halves(pairs: _Pairs, k: int) -> None:
+    """Raise InputError where half of each class's rows, rounded down, make no graph with paths."""
+    kept = np.bincount(pairs.codes) // 2 if len(pairs.codes) else np.zeros(1, int)
+    if kept.sum() <= k or kept.max() < 2:
+        raise InputError(
+            f"convexity_change: half of the rows of each class, {kept.sum()} of "
+            f"{len(pairs.codes)}, are too few for k={k} or for pairs of a class; use --halves 0"
+        )
 
 
 def _places(rows: Rows, picked: NDArray[np.int64]) -> dict[tuple[int, ...], int]:

@@ -5,7 +5,8 @@ from typing import Any
 
 from actlas import ResultTable
 
-SHOWN_CLASSES = 40
+from ..figures import ends, left_out
+
 NAMED = 6  # classes farthest off the line
 Tables = Mapping[str, ResultTable]
 
@@ -55,9 +56,8 @@ def heat_map(tables: Tables) -> Any:
     sites = list(dict.fromkeys(row["site"] for row in rows))
     last = {row["label"]: row["graph_convexity"] for row in rows if row["site"] == sites[-1]}
     every = sorted(last, key=lambda label: -last[label])
-    shown = _ends(every)
+    shown = ends(every)
     rows = [row for row in rows if row["label"] in set(shown)]
-    left = f", {len(shown)} of {len(every)}" if len(shown) < len(every) else ""
     return (
         alt.Chart(alt.Data(values=rows))
         .mark_rect()
@@ -70,17 +70,9 @@ def heat_map(tables: Tables) -> Any:
         .properties(
             width=max(240, 36 * len(sites)),
             height=max(100, 15 * len(shown)),
-            title=f"Convexity by class and layer{left}",
+            title=f"Convexity by class and layer{left_out(every)}",
         )
     )
-
-
-def _ends(ordered: list[str]) -> list[str]:
-    """The first and the last where there are too many to show."""
-    if len(ordered) <= SHOWN_CLASSES:
-        return ordered
-    half = SHOWN_CLASSES // 2
-    return ordered[:half] + ordered[-half:]
 
 
 def change(tables: Tables) -> Any:
@@ -88,7 +80,7 @@ def change(tables: Tables) -> Any:
     import altair as alt
 
     found = sorted(tables["classes"], key=lambda row: -row["delta"])
-    order = _ends(list(dict.fromkeys(row["label"] for row in found)))
+    order = ends(list(dict.fromkeys(row["label"] for row in found)))
     rows = [
         row | {"sure": "after, sure (Holm)" if row["significant"] else "after"}
         for row in found

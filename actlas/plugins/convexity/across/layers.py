@@ -43,8 +43,8 @@ class Curve:
     place: Annotated[int, "place of the site, from 0"]
     site: Annotated[str, "where in the model"]
     macro: Annotated[float, "mean of the classes' scores"]
-    low: Annotated[float | None, "macro − 1.96 · sem"]
-    high: Annotated[float | None, "macro + 1.96 · sem"]
+    low: Annotated[float | None, "macro − 1.96 · sem, not below 0"]
+    high: Annotated[float | None, "macro + 1.96 · sem, not above 1"]
     sem: Annotated[float | None, "mean of the classes' standard errors, as published"]
     chance: Annotated[float, "macro expected if labels were dealt out by chance, exact"]
     adjusted: Annotated[float | None, "(macro − chance) / (1 − chance)"]
@@ -89,8 +89,8 @@ def convexity_layers(
     sites, their graphs as they are) are drawn again within classes. After fine-tuning a curve
     may rise to the end, where nothing is cut. Check a cut by the accuracy of the pruned model.
     """
-    if draws < 100:
-        raise InputError("convexity_layers: draws ≥ 100 is needed")
+    if draws < 100 or seed < 0:
+        raise InputError("convexity_layers: draws ≥ 100 and seed ≥ 0 are needed")
     check_settings("convexity_layers", layers.names, [b.parameters for b in layers.bases])
     _check_rows(layers)
     summaries = [next(iter(base.tables["summary"])) for base in layers.bases]

@@ -113,8 +113,8 @@ def convexity_recall(
     convexity against balanced accuracy. Layers of one model are not independent, so that
     intervals over them are too narrow.
     """
-    if draws < 100:
-        raise InputError("convexity_recall: draws ≥ 100 is needed")
+    if draws < 100 or seed < 0:
+        raise InputError("convexity_recall: draws ≥ 100 and seed ≥ 0 are needed")
     here = [_Place.of(n, b) for n, b in zip(layers.names, layers.bases, strict=True)]
     there = [_Place.of(n, b) for n, b in zip(others.names, others.bases, strict=True)]
     settings = [b.parameters["convexity"] for b in (*layers.bases, *others.bases)]

@@ -106,7 +106,9 @@ class Linear(Decision):
                 zero = q / (q - p)
             low = np.where(q < 0, np.where(p < 0, 1.0, zero), 0.0).max(axis=1)
             high = np.where(p < 0, np.where(q < 0, 0.0, zero), 1.0).min(axis=1)
-            found[part] = np.maximum(0, high - low)
+            # Of classes that lead equally all along the first is predicted, as by argmax.
+            earlier = (p == 0) & (q == 0) & (np.arange(len(self.names)) < mine)
+            found[part] = np.where(earlier.any(axis=1), 0, np.maximum(0, high - low))
         return found
 
 

@@ -5,7 +5,7 @@ from typing import Any
 
 from actlas import ResultTable
 
-SHOWN_CLASSES = 40
+from ..figures import ends, left_out
 
 
 def classes(tables: Mapping[str, ResultTable]) -> Any:
@@ -14,13 +14,14 @@ def classes(tables: Mapping[str, ResultTable]) -> Any:
 
     name = "euclidean_convexity"
     rows = [row for row in tables["classes"] if row[name] == row[name]]
-    rows = sorted(rows, key=lambda row: -row[name])[:SHOWN_CLASSES]
+    every = sorted(rows, key=lambda row: -row[name])
+    rows = ends(every)
     for row in rows:
         sem = row["sem"] if row["sem"] == row["sem"] else 0.0
         row["low"], row["high"] = max(0.0, row[name] - sem), min(1.0, row[name] + sem)
         row["recall"] = row["recall"] if row["recall"] == row["recall"] else None
     base = alt.Chart(alt.Data(values=rows)).encode(
-        alt.Y("label:N", sort=[row["label"] for row in rows], title=None)
+        alt.Y("label:N", sort=[row["label"] for row in rows], title=None).axis(labelLimit=320)
     )
     score = alt.X(f"{name}:Q", title="Euclidean convexity ± SEM; tick: recall of the rows")
     points = base.mark_point(filled=True, size=50).encode(
@@ -28,5 +29,6 @@ def classes(tables: Mapping[str, ResultTable]) -> Any:
     )
     bars = base.mark_rule(strokeWidth=2).encode(alt.X("low:Q"), alt.X2("high:Q"))
     ticks = base.mark_tick(color="crimson", thickness=2).encode(alt.X("recall:Q"))
-    title = f"Euclidean convexity by class (decision: {next(iter(tables['summary']))['decision']})"
+    how = next(iter(tables["summary"]))["decision"]
+    title = f"Euclidean convexity by class (decision: {how}){left_out(every)}"
     return alt.layer(bars, ticks, points).properties(width=420, title=title)

@@ -227,8 +227,8 @@ def _summary(
     pairs = sum(len(part.pairs) for part in scored)
     return Summary(
         macro=macro,
-        low=None if sem is None else macro - 1.96 * sem,
-        high=None if sem is None else macro + 1.96 * sem,
+        low=None if sem is None else max(0.0, macro - 1.96 * sem),
+        high=None if sem is None else min(1.0, macro + 1.96 * sem),
         sem=sem,
         micro=float(np.concatenate([part.scores for part in scored]).mean()),
         continuum=_mean([row.continuum for row in rows]),

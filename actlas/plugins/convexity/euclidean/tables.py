@@ -9,8 +9,8 @@ class Summary:
     """Euclidean convexity of all classes at a site; one row a run."""
 
     macro: Annotated[float, "mean of the classes' scores, 0 … 1"]
-    low: Annotated[float | None, "macro − 1.96 · sem"]
-    high: Annotated[float | None, "macro + 1.96 · sem"]
+    low: Annotated[float | None, "macro − 1.96 · sem, not below 0"]
+    high: Annotated[float | None, "macro + 1.96 · sem, not above 1"]
     sem: Annotated[float | None, "mean of the classes' standard errors, as published"]
     micro: Annotated[float, "mean over all pairs of all classes"]
     continuum: Annotated[
