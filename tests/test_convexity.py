@@ -555,3 +555,27 @@ def datasets(chart):
 
 def test_the_figure_of_no_sweep_can_be_drawn(tmp_path):
     run(*blobs()).figures["k_sweep"].save(tmp_path / "x.png")
+
+
+def test_rows_are_named_by_their_numbers_in_the_extraction_whatever_was_left_out(tmp_path):
+    X, y = blobs(gap=0.5)
+    X = X.astype(np.float32)
+    X[[5, 40]] = np.nan
+    np.savez(tmp_path / "x.npz", x=X)
+    (tmp_path / "rows.csv").write_text("kind\n" + "\n".join(map(str, y)))
+    store = actlas.open(str(tmp_path / "s.db"))
+    extraction = store.import_matrix(tmp_path / "x.npz", rows=tmp_path / "rows.csv")
+    options = {"sites": "x", "nonfinite": "drop"}
+    (done,) = store.run(convexity, extraction, labels="kind", per_row=True, **options)
+    kept = np.delete(np.arange(120), [5, 40])
+    assert np.array_equal(done.result.arrays["rows"], kept)
+    assert done.result.tables["rows"]["row"].tolist() == kept.tolist()
+    for row in [*done.result.tables["intruders"], *done.result.tables["path"]]:
+        assert str(y[row["row"]]) == row.get("by_label", row["label"])
+    (found,) = store.run("spectrum", extraction, **options)
+    for row in found.result.tables["massive"]:
+        assert abs(X[row["row"], row["dimension"]]) == pytest.approx(row["max_abs"])
+    acts = extraction.activations("x").take(kept)
+    assert acts.places([41, 6]).tolist() == [39, 5]
+    with pytest.raises(InputError, match="row 40 is not among the 118 rows"):
+        acts.places([7, 40])

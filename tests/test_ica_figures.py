@@ -189,3 +189,12 @@ def test_figures_of_one_axis_and_of_another_solver_can_be_drawn():
     for result in (one, other):
         for name in result.figures:
             assert result.figures[name].to_dict()
+
+
+def test_rows_of_a_view_keep_their_numbers(found):
+    acts, _, _ = found
+    part = acts.take(np.arange(500, 2_000))
+    table = ica(part, restarts=0, top=4).tables["top_rows"]
+    assert table["row"].min() >= 500
+    for row in table:
+        assert acts.rows.token[row["row"]] == row["token"]

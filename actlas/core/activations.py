@@ -189,6 +189,25 @@ class Activations:
         index = picked if self.index is None else self.index[picked]
         return replace(self, index=index, _cache={})
 
+    def numbers(self, places: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Return the numbers that some rows of a view have in the matrix it is a view on.
+
+        Results name rows so: by what they are in the extraction, whatever was left out.
+        """
+        return places if self.index is None else self.index[places]
+
+    def places(self, numbers: Sequence[int] | NDArray[Any]) -> NDArray[np.int64]:
+        """Return where rows of those numbers are here; InputError for one that is not."""
+        wanted = np.asarray(numbers, np.int64)
+        here = np.arange(len(self)) if self.index is None else self.index
+        order = np.argsort(here, kind="stable")
+        last = max(len(here) - 1, 0)
+        found: NDArray[np.int64] = order[np.searchsorted(here, wanted, sorter=order).clip(max=last)]
+        lost = wanted[here[found] != wanted]
+        if len(lost):
+            raise InputError(f"{self.site}: row {lost[0]} is not among the {len(self):,} rows read")
+        return found
+
     def chunked(self, chunk_rows: int) -> "Activations":
         """Return the same matrix, iterated in chunks of `chunk_rows`."""
         return replace(self, chunk_rows=chunk_rows)

@@ -140,7 +140,7 @@ def spectrum(
     tables = {
         "summary": _summary(moments, values),
         "eigenvalues": _eigenvalues(values),
-        "massive": _massive(moments, top),
+        "massive": _massive(moments, acts, top),
     }
     return Result(tables, {"mean": moments.mean})
 
@@ -177,7 +177,7 @@ def _eigenvalues(values: NDArray[np.float64]) -> dict[str, NDArray[Any]]:
     }
 
 
-def _massive(moments: _Moments, top: int) -> dict[str, NDArray[Any]]:
+def _massive(moments: _Moments, acts: Activations, top: int) -> dict[str, NDArray[Any]]:
     square = np.clip(np.diag(moments.covariance), 0, None) + moments.mean**2
     typical = float(np.median(np.sqrt(square)))
     chosen = np.argsort(-moments.max_abs, kind="stable")[:top]
@@ -185,7 +185,7 @@ def _massive(moments: _Moments, top: int) -> dict[str, NDArray[Any]]:
     return {
         "dimension": chosen,
         "max_abs": moments.max_abs[chosen],
-        "row": moments.max_row[chosen],
+        "row": acts.numbers(moments.max_row[chosen]),
         "mean": moments.mean[chosen],
         "ratio": ratio,
     }

@@ -106,7 +106,11 @@ def convexity(
         "rows": _rows(scores, sample) if per_row else [],
         "k_sweep": swept,
     }
-    arrays = {"rows": sample.rows, "codes": sample.codes, "row_scores": _row_scores(scores, sample)}
+    arrays = {
+        "rows": sample.numbers,
+        "codes": sample.codes,
+        "row_scores": _row_scores(scores, sample),
+    }
     said = remarks(
         summary, classes, scores.graph, link=settings.link, best=settings.best, noise=_noise(X)
     )
@@ -259,9 +263,9 @@ def _intruders(scores: _Scores, sample: Sample) -> list[Intruder]:
         foreign = sample.codes[paths.crossed] != code
         crossed, visits = paths.crossed[foreign], paths.visits[foreign]
         for rank, i in enumerate(np.argsort(-visits, kind="stable")[:INTRUDERS].tolist(), 1):
-            row, by = int(sample.rows[crossed[i]]), sample.names[sample.codes[crossed[i]]]
-            share = float(visits[i] / paths.pairs)
-            found.append(Intruder(name, rank, row, by, tokens[row], int(visits[i]), share))
+            row, by = int(sample.numbers[crossed[i]]), sample.names[sample.codes[crossed[i]]]
+            token, share = tokens[sample.rows[crossed[i]]], float(visits[i] / paths.pairs)
+            found.append(Intruder(name, rank, row, by, token, int(visits[i]), share))
     return found
 
 
@@ -277,7 +281,7 @@ def _rows(scores: _Scores, sample: Sample) -> dict[str, Any]:
     tokens = sample.acts.rows.token
     found = _row_scores(scores, sample)
     return {
-        "row": sample.rows,
+        "row": sample.numbers,
         "label": [sample.names[c] for c in sample.codes],
         "token": [tokens[row] for row in sample.rows.tolist()],
         "score": np.where(found < 0, np.nan, found),

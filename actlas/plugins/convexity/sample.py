@@ -1,6 +1,7 @@
 """The rows that become vertices: those with a label, or some of every class."""
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,6 +21,11 @@ class Sample:
     codes: NDArray[np.int64]
     names: tuple[str, ...]
     unlabelled: int
+
+    @cached_property
+    def numbers(self) -> NDArray[np.int64]:
+        """(n,) the rows' numbers in the extraction."""
+        return self.acts.numbers(self.rows)
 
     def matrix(self, *, standardise: bool = False, unit: bool = False) -> NDArray[np.float32]:
         """Read the rows (n, width), dimensions divided by their spread, or rows by their length.

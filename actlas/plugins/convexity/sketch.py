@@ -35,9 +35,10 @@ def sketch(
     tokens = sample.acts.rows.token
     steps: list[int | None] = [*range(len(path)), *[None] * (len(shown) - len(path))]
     return [
-        PathPoint(step, row, sample.names[code], tokens[row], step is not None, x, y)
-        for step, row, code, (x, y) in zip(
+        PathPoint(step, row, sample.names[code], tokens[place], step is not None, x, y)
+        for step, row, place, code, (x, y) in zip(
             steps,
+            sample.numbers[shown].tolist(),
             sample.rows[shown].tolist(),
             sample.codes[shown].tolist(),
             _plane(X[shown]).tolist(),

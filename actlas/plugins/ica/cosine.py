@@ -145,20 +145,21 @@ def ica_cosine(
     with variance 1 / d, and x_j y_j have density (d/π) K₀(d |t|): p-values are the chance of more
     than |x_j| and |x_j y_j| at one side.
     """
-    n = len(acts)
+    n, places = len(acts), []
     for name, given in (("row", row), ("with_row", with_row)):
-        if not 0 <= given < n:
+        if acts.index is None and not 0 <= given < n:
             raise InputError(f"ica_cosine: {name}={given} is outside 0…{n - 1}")
+        places += acts.places([given]).tolist()
     if not 0 < level < 1 or top < 1:
         raise InputError("ica_cosine: 0 < level < 1 and top ≥ 1 are needed")
-    X = acts[[row, with_row]]
+    X = acts[places]
     shares = {basis: _shares(Axes.of(base, basis), X, (row, with_row)) for basis in BASES}
     tests = {basis: _Tests.of(*found, level) for basis, found in shares.items()}
     terms = [_terms(basis, shares[basis], tests[basis], top, base) for basis in BASES]
     products = np.stack([x * y for x, y in shares.values()])
     named = {
-        "row": row, "token": acts.rows.token[row],
-        "with_row": with_row, "with_token": acts.rows.token[with_row],
+        "row": row, "token": acts.rows.token[places[0]],
+        "with_row": with_row, "with_token": acts.rows.token[places[1]],
     }  # fmt: skip
     tables = {
         "summary": _summary(products, tests, named),

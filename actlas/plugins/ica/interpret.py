@@ -78,7 +78,7 @@ def ica_interpret(
     tree["stable"] = [stable_axes(base)[a] for a in tree["axis"]]
     tables = {
         "summary": _summary(measured, alike, order, base, seed),
-        "axes": _axes(measured, rows, tokens) | _places(measured, alike, order, base),
+        "axes": _axes(measured, acts) | _places(measured, alike, order, base),
         "few_axes": _few_table(_few_axes(acts, base, items, neighbours, sample, seed)),
         "tree": tree,
     }
@@ -198,7 +198,7 @@ def _spread(found: Intrusion, ending: str) -> dict[str, float | None]:
     return dict(zip(names, map(float, (known.mean(), median, low, high)), strict=True))
 
 
-def _axes(measured: dict[str, Pair], rows: NDArray[np.int64], tokens: Any) -> dict[str, Any]:
+def _axes(measured: dict[str, Pair], acts: Activations) -> dict[str, Any]:
     columns: dict[str, Any] = {
         "basis": [basis for basis, pair in measured.items() for _ in pair[0].ratio],
         "axis": [axis for pair in measured.values() for axis in range(len(pair[0].ratio))],
@@ -209,7 +209,8 @@ def _axes(measured: dict[str, Pair], rows: NDArray[np.int64], tokens: Any) -> di
         columns["intra" + ending] = np.concatenate([f.intra for f in found])
         columns["inter" + ending] = np.concatenate([f.inter for f in found])
     first = np.concatenate([pair[0].top[:, 0] for pair in measured.values()])
-    return columns | {"row": rows[first], "token": [tokens[row] for row in first]}
+    tokens = acts.rows.token
+    return columns | {"row": acts.numbers(first), "token": [tokens[place] for place in first]}
 
 
 def _places(

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, fields
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -32,12 +33,17 @@ Columns = dict[str, Any]
 class Reader:
     """Reads used rows by their places, and says what they are called.
 
-    rotation: (k, k), its rows the axes in their order. tokens: of all activations.
+    rotation: (k, k), its rows the axes in their order. acts: all activations.
     """
 
     found: Fit
     rotation: NDArray[np.float64]
-    tokens: Sequence[str | None]
+    acts: Activations
+
+    @cached_property
+    def tokens(self) -> Sequence[str | None]:
+        """Of all activations."""
+        return self.acts.rows.token
 
     def axes(self, places: NDArray[np.int64]) -> dict[str, NDArray[np.float64]]:
         """Return unnormalised axes (n, k) of some rows in the bases ica and pca."""
@@ -48,8 +54,9 @@ class Reader:
 
     def names(self, places: NDArray[np.int64]) -> Columns:
         """Return the columns row and token of some rows."""
-        rows = self.found.rows[places].tolist()
-        return {"row": rows, "token": [self.tokens[row] for row in rows]}
+        rows = self.found.rows[places]
+        tokens = [self.tokens[row] for row in rows.tolist()]
+        return {"row": self.acts.numbers(rows).tolist(), "token": tokens}
 
     def kinds(self) -> NDArray[np.int64]:
         """Return the number of each row's token; a row without one is of its own kind."""
@@ -83,7 +90,7 @@ def views(
 
     unique: of the rows of one token only the outermost at each end counts.
     """
-    reader = Reader(found, rotation, acts.rows.token)
+    reader = Reader(found, rotation, acts)
     kinds = reader.kinds() if unique else None
     pairs = shown_pairs(len(rotation))
     paired = sorted({axis for pair in pairs for axis in pair})

@@ -140,8 +140,8 @@ def _paired(
 
     Raises InputError where no rows are the same, or where they have other labels.
     """
-    here = _places(acts.rows, base.arrays["rows"])
-    there = _places(other.rows, other_base.arrays["rows"])
+    rows, other_rows = acts.places(base.arrays["rows"]), other.places(other_base.arrays["rows"])
+    here, there = _places(acts.rows, rows), _places(other.rows, other_rows)
     both = [(i, there[key]) for key, i in here.items() if key in there]
     if not both:
         raise InputError(
@@ -159,8 +159,8 @@ def _paired(
     before, after = row_scores(base)[left], row_scores(other_base)[right]
     known = np.isfinite(before) & np.isfinite(after)
     alone = len(here) + len(there) - 2 * len(both)
-    rows, other_rows = base.arrays["rows"][left], other_base.arrays["rows"][right]
-    return _Pairs(rows[known], other_rows[known], codes[known], before[known], after[known], alone)
+    rows, other_rows = rows[left[known]], other_rows[right[known]]
+    return _Pairs(rows, other_rows, codes[known], before[known], after[known], alone)
 
 
 def _half_samples(
