@@ -349,7 +349,9 @@ def test_ica_axes_are_less_gaussian_than_all_they_are_compared_with():
         (exponential(6, 8), {"n_components": 6}, "6 components need 7 rows or more; there are 6"),
         (exponential(50, 4), {"n_components": 9}, "rank 4 of 4; use 4 or fewer"),
         (exponential(50, 4), {"n_components": 0}, "use 1 to 4"),
-        (np.ones((20, 3)), {}, "all 20 rows of array are the same"),
+        (np.ones((20, 3)), {}, "of array all 20 rows are the same"),
+        (np.ones((1, 3)), {}, "1 row is too few"),
+        (exponential(50, 3), {"outlier_norm": 0.001}, "leaves 0 of 50 rows; use 1 or more"),
         (exponential(50, 4), {"tol": 0.0}, "tol > 0"),
         (exponential(50, 4), {"seed": -1}, "between 0"),
         (exponential(50, 4), {"weighting": "token"}, "tokens or words"),
@@ -414,3 +416,29 @@ def test_a_stored_run_reads_other_rows(tmp_path, demo_model):
         assert run.result.figures["top_rows"].to_dict()
         said = store.sql("SELECT COUNT(*) AS n FROM ica_axes")
         assert said["n"][0] == 12
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf])
+def test_rows_with_nan_are_refused_also_without_a_store(bad):
+    X = mixed(exponential(200, 3))
+    X[7, 1] = bad
+    with pytest.raises(actlas.NonFiniteError, match="hold NaN or infinity"):
+        ica(Activations.of(X))
+
+
+def test_stability_that_cannot_be_told_is_said():
+    X = mixed(exponential(9, 8))
+    result, _ = axes_of(X, restarts=1)
+    assert row(result)["stable"] is None
+    assert any("stability is not known" in said for said in result.warnings)
+    assert not any("stability is not known" in said for said in axes_of(X)[0].warnings)
+
+
+def test_restarts_over_rows_that_are_read_anew_are_on_halves_of_a_sample(monkeypatch):
+    taken = []
+    half = Pinned.half
+    monkeypatch.setattr(Pinned, "half", lambda self, *a: taken.append(len(self)) or half(self, *a))
+    X = mixed(exponential(2_000, 4))
+    result, _ = axes_of(X, restarts=2, memory_gb=1e-5, tol=1e-4)
+    assert not row(result)["pinned"]
+    assert taken == [625, 625]  # 10 kB of 4 float32 a row

@@ -111,7 +111,7 @@ def ica(
         "principal": found.white.vectors.T,
         "variances": found.white.variances,
     }
-    return Result(tables, arrays, remarks(found, acts, settings))
+    return Result(tables, arrays, remarks(found, acts, settings, restarts))
 
 
 @dataclass(frozen=True)

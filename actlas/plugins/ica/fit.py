@@ -14,7 +14,7 @@ from .whitening import READ_ROWS, Whitening, whitening
 
 FAR_OUT = 5.0  # times the median norm
 ENOUGH_ROWS = 10  # a component; with fewer, axes fit noise
-SAMPLE_ROWS = 1 << 16  # of rows that are not held in memory, by which stability is told
+SAMPLE_ROWS = 1 << 16  # of rows not held in memory, by which each restart tells stability
 STABLE = 0.9  # mean |r| with the axes of restarts, from which an axis counts as found again
 
 
@@ -90,6 +90,11 @@ def _chosen(
     if outlier_norm > 0:
         norms = row_norms(acts)
         rows = np.flatnonzero(norms <= outlier_norm * np.median(norms))
+        if len(rows) < 2:
+            raise InputError(
+                f"ica: outlier_norm={outlier_norm:g} leaves {len(rows)} of {len(norms):,} rows; "
+                f"use 1 or more, {FAR_OUT:g} as a start"
+            )
         acts = acts.take(rows)
     if normalise:  # as a copy in memory: not what the paper does
         X = acts.numpy()
@@ -127,7 +132,7 @@ def _sample(
     memory_gb: float,
 ) -> Pinned:
     fits = int(memory_gb * 1e9) // (4 * len(white.variances))
-    most = max(1, min(len(acts), SAMPLE_ROWS, fits))
+    most = max(1, min(len(acts), 2 * SAMPLE_ROWS, fits))
     picked = np.sort(np.random.default_rng(seed).choice(len(acts), most, replace=False))
     share = None if weights is None else weights[picked]
     return pinned(acts.take(picked), white, share, seed)[0]
@@ -157,7 +162,7 @@ def _stability(
         return None
     found = []
     for i in range(restarts):
-        part = sample.half(i, restarts) if held is sample else sample
+        part = sample.half(i, restarts)
         if len(part) <= part.k:
             return None  # too few to make axes of
         part = part.whitened()
@@ -170,7 +175,7 @@ def _stability(
     return mean
 
 
-def remarks(found: Fit, acts: Activations, settings: Settings) -> list[str]:
+def remarks(found: Fit, acts: Activations, settings: Settings, restarts: int) -> list[str]:
     """What the reader must know."""
     said = []
     k, n = len(found.white.variances), len(found.used)
@@ -194,6 +199,11 @@ def remarks(found: Fit, acts: Activations, settings: Settings) -> list[str]:
         said.append(
             f"{far:,} rows are longer than {FAR_OUT:g} medians and can draw axes to themselves; "
             f"outlier_norm={FAR_OUT:g} leaves them out"
+        )
+    if restarts and found.stability is None:
+        said.append(
+            f"stability is not known: half of the {n:,} rows in memory are too few for {k} axes; "
+            f"keep fewer n_components, or raise memory_gb"
         )
     if found.stability is not None and (weak := int((found.stability < STABLE).sum())):
         said.append(

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from actlas import Activations, InputError
+from actlas import Activations, InputError, NonFiniteError
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -91,7 +91,7 @@ class _Moments:
         A number kept with unit roundoff u errs by u·|x|·√(1/6) at most on average over its binade;
         twice that standard deviation is told apart from rounding.
         """
-        unit = max(self._exact.values(), default=0.0)
+        unit = max(self._exact.values(), default=2.0**-24)
         kept = 4 * unit**2 / 6 * self.rounding / self.weight
         return max(kept, largest * max(FLOAT32_RATIO**2, np.finfo(float).eps * width))
 
@@ -110,6 +110,11 @@ def whitening(acts: Activations, weights: NDArray[np.float64], k: int | None) ->
         moments.add(rows, torch.from_numpy(weights[start : start + len(rows)]).to(device))
         start += len(rows)
     mean, covariance = moments.covariance()
+    if not np.isfinite(covariance).all():
+        raise NonFiniteError(
+            f"ica: rows of {acts.site} hold NaN or infinity; leave them out, as with "
+            f"acts.take(acts.finite_rows())"
+        )
     values, vectors = _eigh(covariance)
     floor = moments.floor(float(values[0]), acts.width)
     rank = min(int((values > floor).sum()), len(acts) - 1)
@@ -127,7 +132,12 @@ def _eigh(covariance: NDArray[np.float64]) -> tuple[NDArray[Any], NDArray[Any]]:
 
 def _kept(rank: int, k: int | None, acts: Activations) -> int:
     if rank < 1:
-        raise InputError(f"ica: all {len(acts):,} rows of {acts.site} are the same; use others")
+        few = (
+            f"{len(acts)} row is too few"
+            if len(acts) < 2
+            else f"all {len(acts):,} rows are the same"
+        )
+        raise InputError(f"ica: of {acts.site} {few}; use others")
     if k is None:
         return rank
     if k < 1:
