@@ -7,8 +7,18 @@ from scipy.optimize import linear_sum_assignment
 from sklearn.decomposition import FastICA
 
 import actlas
-from actlas import Activations, InputError, Rows
-from actlas.plugins.ica import Axes, ica, restore, transform
+from actlas import Activations, InputError, Labels, Others, Rows
+from actlas.plugins.ica import (
+    Axes,
+    ica,
+    ica_cosine,
+    ica_interpret,
+    ica_labels,
+    ica_match,
+    ica_stability,
+    restore,
+    transform,
+)
 from actlas.plugins.ica.fastica import decorrelated, fastica, start, step
 from actlas.plugins.ica.measures import Meter
 from actlas.plugins.ica.rowsets import Pinned
@@ -422,8 +432,18 @@ def test_a_stored_run_reads_other_rows(tmp_path, demo_model):
 def test_rows_with_nan_are_refused_also_without_a_store(bad):
     X = mixed(exponential(200, 3))
     X[7, 1] = bad
-    with pytest.raises(actlas.NonFiniteError, match="hold NaN or infinity"):
-        ica(Activations.of(X))
+    acts, base = Activations.of(X), axes_of(np.nan_to_num(X, posinf=1.0))[0]
+    labels = Labels.of(["a", "b"] * 100)
+    for refused in (
+        lambda: ica(acts),
+        lambda: ica_stability(acts, base),
+        lambda: ica_match(acts, Others.of(acts, bases=[base]), base),
+        lambda: ica_interpret(acts, base),
+        lambda: ica_labels(acts, labels, base),
+        lambda: ica_cosine(acts, base, row=7),
+    ):
+        with pytest.raises(actlas.NonFiniteError, match="hold NaN or infinity"):
+            refused()
 
 
 def test_stability_that_cannot_be_told_is_said():

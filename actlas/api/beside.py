@@ -68,7 +68,7 @@ def _find(database: Database, wanted: Wanted, name: str, extraction: Extraction,
     if here and here[-1].status != "done":
         raise InputError(f"run {here[-1].id} failed: {here[-1].error}")
     if name == ANY and not here:
-        raise InputError(_unnamed(asked, extraction, site))
+        raise InputError("name the run to build on with --base RUN; `actlas runs list` lists them")
     run = here[-1] if here else newest_run(database, *where, wanted.labels)
     with_labels = f" --labels {wanted.labels}" if wanted.labels else ""
     if run is None:
@@ -83,16 +83,6 @@ def _find(database: Database, wanted: Wanted, name: str, extraction: Extraction,
             f"labels, or --labels {run.labels}"
         )
     return run
-
-
-def _unnamed(asked: Sequence[Run], extraction: Extraction, site: str) -> str:
-    if not asked:
-        return "name the run to build on with --base RUN; `actlas runs list` lists them"
-    run = asked[-1]
-    return (
-        f"run {run.id} is at {run.site or 'all sites'} of extraction {run.extraction_id}, not at "
-        f"{site} of {extraction.id}; name its own with --extraction and --site"
-    )
 
 
 def opened_base(database: Database, analysis: Analysis, runs: Sequence[Run]) -> Result:

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from actlas import Activations, InputError, Result
+from actlas import Activations, InputError, NonFiniteError, Result
 
 from .fastica import start
-from .whitening import READ_ROWS
+from .whitening import NONFINITE, READ_ROWS, finite
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -58,13 +58,15 @@ class Axes:
             X = X / X.norm(dim=1, keepdim=True).clamp_min(torch.finfo(torch.float32).tiny)
         # Copied: what a store reads may not be written to, which torch has no word for.
         mean, reading = (torch.tensor(a, device=rows.device) for a in (self.mean, self.reading))
-        return ((X - mean) @ reading.T).float()
+        return finite(((X - mean) @ reading.T).float())
 
     def exact(self, rows: NDArray[Any]) -> NDArray[np.float64]:
         """Return the axes (n, k) of a few rows (n, width) in float64."""
         X = np.asarray(rows, np.float64)
         if self.normalise:
             X = X / np.linalg.norm(X, axis=1, keepdims=True).clip(min=np.finfo(np.float32).tiny)
+        if not np.isfinite(X).all():
+            raise NonFiniteError(NONFINITE)
         found: NDArray[np.float64] = (X - self.mean) @ self.reading.T
         return found
 
@@ -86,7 +88,7 @@ class Axes:
             torch.tensor(a, device=rows.device, dtype=torch.float32)
             for a in (self.mean, self.reading)
         )
-        return (X - mean) @ reading.T
+        return finite((X - mean) @ reading.T)
 
     def blocks(self, acts: Activations) -> "Iterator[Tensor]":
         """Yield the axes (n, k) of all rows, block by block; InputError for another width."""

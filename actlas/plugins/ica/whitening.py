@@ -16,6 +16,19 @@ FLOAT32_RATIO = 1e-5  # σ_j / σ_max of a direction that float32 rounding alone
 EXACT = {"float16": 2.0**-11, "bfloat16": 2.0**-8}  # unit roundoff of what numbers were kept in
 
 
+NONFINITE = (
+    "rows hold NaN or infinity; leave them out with acts.take(acts.finite_rows()), in a store with "
+    "--nonfinite drop"
+)
+
+
+def finite(block: "Tensor") -> "Tensor":
+    """Give numbers back, or raise NonFiniteError where one is NaN or infinite."""
+    if not bool(block.sum().isfinite()):
+        raise NonFiniteError(NONFINITE)
+    return block
+
+
 @dataclass(frozen=True)
 class Whitening:
     """The affine map of rows to k uncorrelated directions of variance 1, and back.
@@ -48,7 +61,7 @@ class Whitening:
         import torch
 
         mean, reading = (torch.from_numpy(a).to(rows.device) for a in (self.mean, self.reading))
-        return ((rows.double() - mean) @ reading.T).float()
+        return finite(((rows.double() - mean) @ reading.T).float())
 
 
 class _Moments:
@@ -111,10 +124,7 @@ def whitening(acts: Activations, weights: NDArray[np.float64], k: int | None) ->
         start += len(rows)
     mean, covariance = moments.covariance()
     if not np.isfinite(covariance).all():
-        raise NonFiniteError(
-            f"ica: rows of {acts.site} hold NaN or infinity; leave them out, as with "
-            f"acts.take(acts.finite_rows())"
-        )
+        raise NonFiniteError(NONFINITE)
     values, vectors = _eigh(covariance)
     floor = moments.floor(float(values[0]), acts.width)
     rank = min(int((values > floor).sum()), len(acts) - 1)
