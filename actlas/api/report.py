@@ -14,7 +14,7 @@ from .handles import StoredExtraction, StoredRun
 from .store import Store
 from .tables import headlines
 
-LARGEST_SVG = 100_000  # characters
+LARGEST_SVG = 250_000  # characters
 
 
 def write_report(
