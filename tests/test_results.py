@@ -306,7 +306,9 @@ def test_an_analysis_may_build_on_any_run_which_is_named(filled):
     assert run.result.tables["summary"]["source"].tolist() == ["rows at embed"]
     with pytest.raises(actlas.InputError, match="name the run to build on with --base RUN"):
         filled.run("array_capacity", extraction, "embed")
-    with pytest.raises(actlas.InputError, match=rf"run {kept.id} is of embed of .*takes runs at layers.1"):
+    with pytest.raises(
+        actlas.InputError, match=rf"run {kept.id} is of embed of .*runs at layers.1"
+    ):
         filled.run("array_capacity", extraction, "layers.1", base=kept.id)
 
 
