@@ -164,9 +164,14 @@ def test_axes_are_turned_to_positive_skewness_and_ordered():
     np.testing.assert_allclose(S.std(0), 1, atol=1e-6)  # a symmetric axis is not lost
 
 
-def test_order_by_kurtosis():
-    result, _ = axes_of(unlike(5_000), order="kurtosis")
-    assert (np.diff(result.tables["axes"]["kurtosis"]) <= 0).all()
+@pytest.mark.parametrize(
+    ("order", "column"), [("kurtosis", "kurtosis"), ("negentropy", "negentropy_logcosh")]
+)
+def test_axes_are_ordered_as_asked_for(order, column):
+    result, S = axes_of(unlike(5_000), order=order)
+    assert (np.diff(result.tables["axes"][column]) <= 0).all()
+    assert (np.diff(result.tables["axes"]["skewness"]) > 0).any()
+    np.testing.assert_allclose(result.tables["axes"]["kurtosis"], stats.kurtosis(S), rtol=1e-3)
 
 
 @pytest.mark.parametrize(
@@ -291,8 +296,8 @@ def test_half_of_the_rows_is_made_white_by_itself():
     white = half.whitened()
     rows = white.rows.double().numpy() @ white.root
     np.testing.assert_allclose(rows.T @ rows / 1000, np.eye(6), atol=1e-5)
-    plain, _ = step(Pinned(torch.from_numpy(rows).float(), None), start(6, 0), "logcosh")
-    np.testing.assert_allclose(step(white, start(6, 0), "logcosh")[0], plain, atol=1e-5)
+    plain = step(Pinned(torch.from_numpy(rows).float(), None), start(6, 0), "logcosh").axes
+    np.testing.assert_allclose(step(white, start(6, 0), "logcosh").axes, plain, atol=1e-5)
 
 
 def test_a_step_is_the_formula():
@@ -302,10 +307,10 @@ def test_a_step_is_the_formula():
     Z, W = rng.standard_normal((500, 4)) ** 3, start(4, seed=1)
     u = Z @ W.T
     wanted = decorrelated(np.tanh(u).T @ Z / 500 - np.diag((1 - np.tanh(u) ** 2).mean(0)) @ W)
-    found, turned = step(Pinned(torch.from_numpy(Z).float(), None), W, "logcosh")
-    np.testing.assert_allclose(found, wanted, atol=1e-5)
-    np.testing.assert_allclose(found @ found.T, np.eye(4), atol=1e-12)
-    np.testing.assert_allclose(turned, np.abs(np.abs((wanted * W).sum(1)) - 1), atol=1e-5)
+    found = step(Pinned(torch.from_numpy(Z).float(), None), W, "logcosh")
+    np.testing.assert_allclose(found.axes, wanted, atol=1e-5)
+    np.testing.assert_allclose(found.axes @ found.axes.T, np.eye(4), atol=1e-12)
+    np.testing.assert_allclose(found.turned, np.abs(np.abs((wanted * W).sum(1)) - 1), atol=1e-5)
 
 
 def white(X):
@@ -321,14 +326,16 @@ def test_axes_that_the_plain_iteration_swings_between_are_brought_to_rest(seed):
     rows = white(np.random.default_rng(seed).standard_normal((60, 4)))
     W = start(4, seed=0)
     for _ in range(300):
-        before, (W, turned) = W, step(rows, W, "logcosh")
-    again, _ = step(rows, W, "logcosh")
-    assert turned.max() > 0.03  # for ever there
+        before, made = W, step(rows, W, "logcosh")
+        W = made.axes
+    again = step(rows, W, "logcosh").axes
+    assert made.turned.max() > 0.03  # for ever there
     np.testing.assert_allclose(np.abs((again * before).sum(1)), 1, atol=1e-9)  # and back
     found = fastica(rows, tol=1e-9, max_iter=100)
     assert found.converged
-    _, turned = step(rows, found.rotation, "logcosh")
-    assert turned.max() < 1e-8  # a fixed point of the plain step itself
+    assert (
+        step(rows, found.rotation, "logcosh").turned.max() < 1e-8
+    )  # a fixed point of the plain step itself
 
 
 def test_top_rows_are_the_outermost_by_their_share_in_the_rows_length():
@@ -462,3 +469,105 @@ def test_restarts_over_rows_that_are_read_anew_are_on_halves_of_a_sample(monkeyp
     result, _ = axes_of(X, restarts=2, memory_gb=1e-5, tol=1e-4)
     assert not row(result)["pinned"]
     assert taken == [625, 625]  # 10 kB of 4 float32 a row
+
+
+def test_rows_in_float64_keep_directions_that_float32_cannot_tell():
+    rng = np.random.default_rng(0)
+    left, right = (np.linalg.qr(rng.standard_normal((6, 6)))[0] for _ in range(2))
+    sources = exponential(4_000, 6) - 1
+    X = sources @ (left * np.geomspace(1, 1e-6, 6)) @ right + rng.standard_normal(6)
+    result, S = axes_of(X)
+    assert row(result)["rank"] == 6
+    assert matched(S, sources).min() > 0.99
+    kept = Axes.of(result).matrix(Activations.of(X)).numpy()
+    assert np.abs(kept - S).max() < 1e-5  # what builds on it reads float64 as well
+    heat = result.tables["heatmap"]
+    shares = S / np.linalg.norm(S, axis=1, keepdims=True)
+    np.testing.assert_allclose(heat["share"], shares[heat["row"], heat["axis"]], atol=1e-5)
+    read, _ = axes_of(X, memory_gb=0.0)
+    np.testing.assert_allclose(read.tables["axes"]["skewness"], stats.skew(S), atol=1e-4)
+    assert row(axes_of(X.astype(np.float32))[0])["rank"] == 5  # σ below 1e-5 of the largest
+    same = axes_of(X.astype(np.float32).astype(np.float64))[0]  # float32 numbers, however held
+    assert row(same)["rank"] == 5
+
+
+def test_in_float64_what_its_rounding_makes_is_no_direction():
+    X = mixed(exponential(4_000, 5)).astype(np.float64) * np.pi
+    null = X @ np.random.default_rng(1).standard_normal((5, 3))
+    result, _ = axes_of(np.hstack([X, null]))
+    assert row(result)["rank"] == 5
+
+
+@pytest.mark.parametrize(
+    ("contrast", "G", "normal"),
+    [
+        ("logcosh", lambda u: np.log(np.cosh(u)), 0.374567207491438),
+        ("exp", lambda u: -np.exp(-(u**2) / 2), -1 / np.sqrt(2)),
+        ("cube", lambda u: u**4 / 4, 3 / 4),
+    ],
+)
+def test_the_objective_of_a_pass_is_the_formula_at_the_axes_it_began_with(contrast, G, normal):
+    rows = white(mixed(unlike(2_000)))
+    Z = rows.rows.double().numpy()
+    found = fastica(rows, contrast=contrast, tol=1e-8, w_init=np.eye(10))
+    np.testing.assert_allclose(
+        found.negentropies[0], (G(Z).mean(axis=0) - normal) ** 2, rtol=0.03, atol=1e-5
+    )  # with rounded products, or without
+    last = found.rotation  # which the last pass turned by less than rounding
+    np.testing.assert_allclose(
+        found.negentropies[-1], (G(Z @ last.T).mean(axis=0) - normal) ** 2, rtol=1e-4
+    )
+    sums = np.sum(found.negentropies, axis=1)
+    assert sums[-1] > 1.2 * sums[0]
+    assert sums[-1] > 0.999 * sums.max()
+
+
+def test_the_objective_is_taken_on_weights_and_on_the_first_of_many_rows(monkeypatch):
+    import torch
+
+    monkeypatch.setattr("actlas.plugins.ica.rowsets.BLOCK_NUMBERS", 300 * 4)
+    Z, W = white(exponential(1_000, 4)).rows, start(4, 0)
+    weights = torch.from_numpy(np.random.default_rng(0).integers(1, 4, 1_000)).float()
+    found = step(Pinned(Z, weights), W, "logcosh").negentropy
+    G = np.log(np.cosh(Z.double().numpy()[:300] @ W.T))
+    mean = np.average(G, axis=0, weights=weights[:300])
+    np.testing.assert_allclose(found, (mean - 0.374567207491438) ** 2, rtol=1e-4)
+
+
+def test_the_table_of_passes_tells_the_objective():
+    X = mixed(exponential(1_500, 6))
+    result, _ = axes_of(X)
+    passes = result.tables["iterations"]
+    terms = result.tables["axes"]["negentropy_logcosh"]
+    last = {name: passes[name][-1] for name in ("objective", "low", "median", "high")}
+    assert last["objective"] == pytest.approx(terms.sum(), rel=1e-3)
+    for name, share in (("low", 0.1), ("median", 0.5), ("high", 0.9)):
+        assert last[name] == pytest.approx(np.quantile(terms, share), rel=1e-3)
+    read = axes_of(X, memory_gb=0.0, tol=1e-5)[0].tables["iterations"]
+    assert read["objective"][-1] == pytest.approx(terms.sum(), rel=1e-3)
+
+
+def test_the_start_can_be_the_principal_axes():
+    X = mixed(exponential(6_000, 6))
+    (drawn, S), (given, T) = axes_of(X, tol=1e-10), axes_of(X, tol=1e-10, w_init="identity")
+    assert 1 - matched(S, T).min() < 1e-6  # the same axes
+    first = [result.tables["iterations"]["objective"][0] for result in (given, drawn)]
+    principal = given.tables["measures"]["negentropy_logcosh"][6:12]  # of the basis pca
+    assert first[0] == pytest.approx(principal.sum(), rel=0.03)
+    assert first[0] != pytest.approx(first[1], rel=0.1)
+    theirs, U = axes_of(X, tol=1e-8, w_init="identity", solver="sklearn")
+    assert 1 - matched(U, T).min() < 1e-5
+    assert all(value is None or np.isnan(value) for value in theirs.tables["iterations"]["low"])
+
+
+def test_restarts_begin_elsewhere_also_where_the_start_is_given(monkeypatch):
+    begun = []
+
+    def solve(rows, *, w_init, **settings):
+        begun.append(w_init)
+        return fastica(rows, w_init=w_init, **settings)
+
+    monkeypatch.setattr("actlas.plugins.ica.fit.fastica", solve)
+    ica(Activations.of(mixed(exponential(500, 3))), w_init="identity", restarts=2, seed=4)
+    for W, wanted in zip(begun, (np.eye(3), start(3, 5), start(3, 6)), strict=True):
+        np.testing.assert_array_equal(W, wanted)

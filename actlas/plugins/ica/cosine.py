@@ -10,6 +10,7 @@ from numpy.typing import ArrayLike, NDArray
 from actlas import Activations, InputError, Result, ResultTable, analysis
 
 from .project import Axes, Basis
+from .reading import rows_at
 
 BASES: tuple[Basis, ...] = ("ica", "pca")
 FEW = 5  # axes whose share of the cosine is told
@@ -152,7 +153,7 @@ def ica_cosine(
         places += acts.places([given]).tolist()
     if not 0 < level < 1 or top < 1:
         raise InputError("ica_cosine: 0 < level < 1 and top ≥ 1 are needed")
-    X = acts[places]
+    X = rows_at(acts, places)
     shares = {basis: _shares(Axes.of(base, basis), X, (row, with_row)) for basis in BASES}
     tests = {basis: _Tests.of(*found, level) for basis, found in shares.items()}
     terms = [_terms(basis, shares[basis], tests[basis], top, base) for basis in BASES]
