@@ -21,6 +21,7 @@ from actlas.plugins.ica import (
 )
 from actlas.plugins.ica.fastica import decorrelated, fastica, start, step
 from actlas.plugins.ica.measures import Meter
+from actlas.plugins.ica.pace import Pace
 from actlas.plugins.ica.rowsets import Pinned
 
 
@@ -92,7 +93,8 @@ def test_planted_axes_are_found_and_principal_ones_are_not_they(sources, worst, 
     assert matched(S, sources).min() >= least
     assert row(result)["converged"]
     principal = (X - X.mean(0)) @ result.arrays["principal"].T
-    assert amari(principal, sources) >= 0.15
+    zca = principal / np.sqrt(result.arrays["variances"]) @ result.arrays["principal"]
+    assert min(amari(principal, sources), amari(zca, sources)) >= 0.15
 
 
 def test_axes_are_white_and_their_maps_undo_each_other():
@@ -112,6 +114,33 @@ def test_any_invertible_affine_map_of_the_rows_gives_the_same_axes():
     _, S = axes_of(mixed(sources), tol=1e-10)
     _, other = axes_of(mixed(sources, seed=5, condition=1e4), tol=1e-10, seed=3)
     assert 1 - matched(S, other).min() < 1e-6
+
+
+def test_in_float64_an_ill_conditioned_map_gives_the_same_axes():
+    sources = exponential(10_000, 6)
+    left, right = (
+        np.linalg.qr(np.random.default_rng(i).standard_normal((6, 6)))[0] for i in (1, 2)
+    )
+    _, S = axes_of(sources, tol=1e-10)
+    _, other = axes_of(sources @ (left * np.geomspace(1, 5e-7, 6)) @ right + 3, tol=1e-10, seed=3)
+    assert 1 - matched(S, other).min() < 1e-6
+    _, single = axes_of(sources.astype(np.float32), tol=1e-10)
+    assert 1 - matched(S, single).min() < 1e-6
+
+
+def test_other_contrasts_and_one_axis_at_a_time_give_nearly_the_same_axes():
+    X = mixed(exponential(20_000, 5))
+    _, S = axes_of(X)
+    for contrast, most in (("exp", 0.005), ("cube", 0.01)):
+        assert 1 - matched(S, axes_of(X, contrast=contrast)[1]).min() < most
+    deflation = FastICA(algorithm="deflation", whiten="unit-variance", random_state=0, tol=1e-8)
+    assert 1 - matched(S, deflation.fit_transform(X.astype(float))).min() < 0.02
+
+
+def test_fewer_rows_than_dimensions_have_no_more_axes_than_rows_say():
+    result, S = axes_of(mixed(exponential(40, 60)), max_iter=20)
+    assert row(result)["rank"] == row(result)["components"] == 39
+    np.testing.assert_allclose(S.T @ S / 40, np.eye(39), atol=1e-6)
 
 
 @pytest.mark.parametrize("contrast", ["logcosh", "exp", "cube"])
@@ -300,17 +329,51 @@ def test_half_of_the_rows_is_made_white_by_itself():
     np.testing.assert_allclose(step(white, start(6, 0), "logcosh").axes, plain, atol=1e-5)
 
 
-def test_a_step_is_the_formula():
+SLOPES = {
+    "logcosh": (np.tanh, lambda u: 1 - np.tanh(u) ** 2),
+    "exp": (lambda u: u * np.exp(-(u**2) / 2), lambda u: (1 - u**2) * np.exp(-(u**2) / 2)),
+    "cube": (lambda u: u**3, lambda u: 3 * u**2),
+}
+
+
+def stepped(Z, W, contrast, weights):
+    """One step by the formula, in float64."""
+    (g, slope), u = SLOPES[contrast], Z @ W.T
+    share = weights / weights.sum()
+    return decorrelated((g(u) * share[:, None]).T @ Z - np.diag(share @ slope(u)) @ W)
+
+
+@pytest.mark.parametrize("weighted", [False, True])
+@pytest.mark.parametrize("contrast", SLOPES)
+def test_a_step_is_the_formula(contrast, weighted):
     import torch
 
     rng = np.random.default_rng(0)
-    Z, W = rng.standard_normal((500, 4)) ** 3, start(4, seed=1)
-    u = Z @ W.T
-    wanted = decorrelated(np.tanh(u).T @ Z / 500 - np.diag((1 - np.tanh(u) ** 2).mean(0)) @ W)
-    found = step(Pinned(torch.from_numpy(Z).float(), None), W, "logcosh")
+    Z, W = rng.laplace(size=(500, 4)), start(4, seed=1)
+    weights = rng.integers(1, 4, 500).astype(float) if weighted else np.ones(500)
+    wanted = stepped(Z, W, contrast, weights)
+    given = torch.from_numpy(weights).float() if weighted else None
+    found = step(Pinned(torch.from_numpy(Z).float(), given), W, contrast)
     np.testing.assert_allclose(found.axes, wanted, atol=1e-5)
     np.testing.assert_allclose(found.axes @ found.axes.T, np.eye(4), atol=1e-12)
     np.testing.assert_allclose(found.turned, np.abs(np.abs((wanted * W).sum(1)) - 1), atol=1e-5)
+
+
+@pytest.mark.parametrize("root", [None, np.diag([2.0, 1.0, 0.5])])
+def test_a_rough_step_is_that_of_the_rounded_axes(monkeypatch, root):
+    import torch
+
+    monkeypatch.setattr("actlas.plugins.ica.fastica._has_bfloat16", lambda block: True)
+    Z = torch.from_numpy(np.random.default_rng(0).laplace(size=(40_000, 3)) / 10)
+    Z, W = Z.bfloat16().float(), start(3, 1)
+    turn = W if root is None else W @ root
+    rounded = torch.from_numpy(turn).bfloat16().double().numpy()
+    rounded = rounded if root is None else rounded @ np.linalg.inv(root)
+    white = Z.double().numpy() if root is None else Z.double().numpy() @ root
+    found = step(Pinned(Z, None, root), W, "logcosh", rough=True).axes
+    error, other = (np.abs(found - stepped(white, at, "logcosh", np.ones(40_000))).max()
+                    for at in (rounded, W))  # fmt: skip
+    assert error < other / 3
 
 
 def white(X):
@@ -561,13 +624,41 @@ def test_the_start_can_be_the_principal_axes():
 
 
 def test_restarts_begin_elsewhere_also_where_the_start_is_given(monkeypatch):
-    begun = []
+    begun, white = [], []
 
     def solve(rows, *, w_init, **settings):
         begun.append(w_init)
+        white.append(rows.root is None)
         return fastica(rows, w_init=w_init, **settings)
 
     monkeypatch.setattr("actlas.plugins.ica.fit.fastica", solve)
     ica(Activations.of(mixed(exponential(500, 3))), w_init="identity", restarts=2, seed=4)
     for W, wanted in zip(begun, (np.eye(3), start(3, 5), start(3, 6)), strict=True):
         np.testing.assert_array_equal(W, wanted)
+    assert white == [True, False, False]  # of halves, which are made so by themselves
+
+
+def test_far_out_is_by_the_median_norm():
+    X = np.random.default_rng(0).standard_normal((400, 8)).astype(np.float32)
+    X /= np.linalg.norm(X, axis=1, keepdims=True)
+    X[::5] *= 60  # the mean norm is 13
+    result = ica(Activations.of(X), outlier_norm=5.0, restarts=0, max_iter=5)
+    assert row(result)["dropped_rows"] == 80
+
+
+def test_what_swung_once_is_let_go_more_slowly():
+    pace, settled = Pace(2), np.array([True, True])
+    pace._adapt(np.array([-0.9, 0.0]), settled)
+    assert pace._share.tolist() == [0.5, 1.0]
+    pace._adapt(np.array([0.0, 0.0]), settled)
+    assert pace._share == pytest.approx([0.5 * (1 + 0.2 / 1.5), 1.0])
+    pace._adapt(np.array([0.0, 0.9]), settled)
+    assert pace._share[1] == pytest.approx(1.2)  # what creeps goes further
+    pace._adapt(np.array([-0.9, -0.9]), np.array([False, False]))
+    assert pace._share[1] == 1.0  # but not while it still looks for its place
+
+
+def test_a_shorter_step_that_would_make_two_axes_one_is_not_taken():
+    pace, swapped = Pace(2), np.array([[0.0, 1.0], [1.0, 0.0]])
+    pace._share[:] = 0.5
+    np.testing.assert_array_equal(pace.onward(np.eye(2), swapped), swapped)

@@ -507,3 +507,30 @@ def test_rows_are_reduced_by_the_blocks_of_the_tour(topics):
             reduce(base, result, p)
     with pytest.raises(InputError, match="the tour is of 15 axes, the run of ica has 5"):
         reduce(ica(acts, n_components=5, restarts=0), result, 2)
+
+
+def test_directions_of_axes_are_means_of_rows_of_length_one():
+    X = exponential(60, 3) * np.float32(4)
+    top = np.array([[5, 9], [0, 59], [7, 7]])
+    found = moments(Activations.of(X), axes_of(X), np.ones(60), top).means
+    np.testing.assert_allclose(found, directions(X)[top].mean(axis=1), rtol=1e-6)
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_no_stretch_of_the_tour_would_be_better_turned_or_elsewhere(seed):
+    P = directions(np.random.default_rng(seed).standard_normal((18, 4)))
+    C = P @ P.T
+    order = tour(C).tolist()
+
+    def closed(o):
+        return C[o, np.roll(o, -1)].sum()
+
+    others = []
+    for begin in range(18):
+        turned = order[begin:] + order[:begin]
+        for size in range(1, 4):
+            stretch, rest = turned[:size], turned[size:]
+            for at, way in itertools.product(range(len(rest)), (1, -1)):
+                others.append(closed(rest[:at] + stretch[::way] + rest[at:]))
+        others += [closed(turned[:size][::-1] + turned[size:]) for size in range(2, 18)]
+    assert max(others) <= closed(order) + 1e-9

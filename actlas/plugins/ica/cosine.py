@@ -14,6 +14,7 @@ from .reading import rows_at
 
 BASES: tuple[Basis, ...] = ("ica", "pca")
 FEW = 5  # axes whose share of the cosine is told
+NOWHERE = 1e-12  # length of a row, in standard deviations, that is the mean up to rounding
 
 
 @dataclass(frozen=True)
@@ -195,7 +196,7 @@ def _shares(
     S = axes.exact(X)
     long = np.linalg.norm(S, axis=1)
     for number, length in zip(rows, long, strict=True):
-        if not length:
+        if length < NOWHERE:
             raise InputError(f"ica_cosine: row {number} is the mean of all rows; use another")
     x, y = S / long[:, None]
     return x, y

@@ -88,6 +88,7 @@ class _Sums:
         self._of, self._turn, self._rough, self._left = of, turn, rough, judged
         self._axes: Tensor | None = None
         self.rounded: Tensor | None = None
+        self._held: tuple[Tensor, Tensor] | None = None
         self.products = np.zeros_like(turn)
         self.slopes, self.means = np.zeros((2, len(turn)))
         self.total = self.judged = 0.0
@@ -113,6 +114,8 @@ class _Sums:
         self.total += share
         self.products += (g.T @ given).double().cpu().numpy()
         self.slopes += slope.double().cpu().numpy()
+        # Until the next block: memory that is given back between blocks is dear to get again.
+        self._held = given, g
 
 
 def _has_bfloat16(block: "Tensor") -> bool:

@@ -18,7 +18,7 @@ def in_double(acts: Activations) -> bool:
     """Whether the first rows hold numbers that float32 cannot; no store keeps such."""
     first = next(acts.chunks(READ_ROWS, np.float64), np.empty((0, 0)))
     with np.errstate(over="ignore"):
-        return not np.array_equal(first, first.astype(np.float32), equal_nan=True)
+        return not np.array_equal(first, first.astype(np.float32))
 
 
 def row_blocks(acts: Activations, size: int = READ_ROWS) -> "Iterator[Tensor]":
