@@ -236,6 +236,7 @@ def test_directions_that_are_not_there_are_left_out():
     assert row(result)["rank"] == row(result)["components"] == 6
     assert any("3 of 9 directions" in said and "rank 6" in said for said in result.warnings)
     assert matched(S, axes_of(X)[1]).min() > 0.9999
+    assert (result.tables["measures"]["basis"] == "raw").sum() == 7  # dimensions that vary
 
 
 @pytest.mark.parametrize("dtype", ["float16", "float32"])
@@ -662,3 +663,12 @@ def test_a_shorter_step_that_would_make_two_axes_one_is_not_taken():
     pace, swapped = Pace(2), np.array([[0.0, 1.0], [1.0, 0.0]])
     pace._share[:] = 0.5
     np.testing.assert_array_equal(pace.onward(np.eye(2), swapped), swapped)
+
+
+def test_principal_axes_are_measured_by_falling_variance():
+    X = mixed(exponential(3_000, 6))
+    result, _ = axes_of(X, tol=1e-4)
+    Z = (X - result.arrays["mean"]) @ result.arrays["principal"].T
+    mine = result.tables["measures"]["skewness"][result.tables["measures"]["basis"] == "pca"]
+    np.testing.assert_allclose(mine, np.abs(stats.skew(Z)), atol=1e-4)
+    assert (np.diff(mine) > 0).any()

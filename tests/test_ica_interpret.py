@@ -462,6 +462,9 @@ def test_neighbours_of_the_tour_are_alike_and_all_dimensions_are_the_cosine(topi
     places = [row["tour"] for row in result.tables["axes"] if row["basis"] == "ica"]
     order = np.argsort(places)
     assert said["tour_hoc"] == pytest.approx(hoc[order[:-1], order[1:]].mean())
+    ours = result.tables["axes"]["tour_cosine"][:15][order].astype(float)
+    assert np.isnan(ours[-1])  # the last has no next
+    assert ours[:-1].mean() == pytest.approx(said["tour_cosine"])
     assert said["skewness_hoc"] == pytest.approx(hoc.diagonal(1).mean())
     assert said["tour_hoc"] > said["random_hoc"]
 
