@@ -21,6 +21,7 @@ from actlas.plugins.ica import (
 )
 from actlas.plugins.ica.fastica import decorrelated, fastica, start, step
 from actlas.plugins.ica.measures import Meter
+from actlas.plugins.ica.pace import Pace
 from actlas.plugins.ica.rowsets import Pinned
 
 
@@ -92,7 +93,8 @@ def test_planted_axes_are_found_and_principal_ones_are_not_they(sources, worst, 
     assert matched(S, sources).min() >= least
     assert row(result)["converged"]
     principal = (X - X.mean(0)) @ result.arrays["principal"].T
-    assert amari(principal, sources) >= 0.15
+    zca = principal / np.sqrt(result.arrays["variances"]) @ result.arrays["principal"]
+    assert min(amari(principal, sources), amari(zca, sources)) >= 0.15
 
 
 def test_axes_are_white_and_their_maps_undo_each_other():
@@ -112,6 +114,33 @@ def test_any_invertible_affine_map_of_the_rows_gives_the_same_axes():
     _, S = axes_of(mixed(sources), tol=1e-10)
     _, other = axes_of(mixed(sources, seed=5, condition=1e4), tol=1e-10, seed=3)
     assert 1 - matched(S, other).min() < 1e-6
+
+
+def test_in_float64_an_ill_conditioned_map_gives_the_same_axes():
+    sources = exponential(10_000, 6)
+    left, right = (
+        np.linalg.qr(np.random.default_rng(i).standard_normal((6, 6)))[0] for i in (1, 2)
+    )
+    _, S = axes_of(sources, tol=1e-10)
+    _, other = axes_of(sources @ (left * np.geomspace(1, 5e-7, 6)) @ right + 3, tol=1e-10, seed=3)
+    assert 1 - matched(S, other).min() < 1e-6
+    _, single = axes_of(sources.astype(np.float32), tol=1e-10)
+    assert 1 - matched(S, single).min() < 1e-6
+
+
+def test_other_contrasts_and_one_axis_at_a_time_give_nearly_the_same_axes():
+    X = mixed(exponential(20_000, 5))
+    _, S = axes_of(X)
+    for contrast, most in (("exp", 0.005), ("cube", 0.01)):
+        assert 1 - matched(S, axes_of(X, contrast=contrast)[1]).min() < most
+    deflation = FastICA(algorithm="deflation", whiten="unit-variance", random_state=0, tol=1e-8)
+    assert 1 - matched(S, deflation.fit_transform(X.astype(float))).min() < 0.02
+
+
+def test_fewer_rows_than_dimensions_have_no_more_axes_than_rows_say():
+    result, S = axes_of(mixed(exponential(40, 60)), max_iter=20)
+    assert row(result)["rank"] == row(result)["components"] == 39
+    np.testing.assert_allclose(S.T @ S / 40, np.eye(39), atol=1e-6)
 
 
 @pytest.mark.parametrize("contrast", ["logcosh", "exp", "cube"])
@@ -164,9 +193,14 @@ def test_axes_are_turned_to_positive_skewness_and_ordered():
     np.testing.assert_allclose(S.std(0), 1, atol=1e-6)  # a symmetric axis is not lost
 
 
-def test_order_by_kurtosis():
-    result, _ = axes_of(unlike(5_000), order="kurtosis")
-    assert (np.diff(result.tables["axes"]["kurtosis"]) <= 0).all()
+@pytest.mark.parametrize(
+    ("order", "column"), [("kurtosis", "kurtosis"), ("negentropy", "negentropy_logcosh")]
+)
+def test_axes_are_ordered_as_asked_for(order, column):
+    result, S = axes_of(unlike(5_000), order=order)
+    assert (np.diff(result.tables["axes"][column]) <= 0).all()
+    assert (np.diff(result.tables["axes"]["skewness"]) > 0).any()
+    np.testing.assert_allclose(result.tables["axes"]["kurtosis"], stats.kurtosis(S), rtol=1e-3)
 
 
 @pytest.mark.parametrize(
@@ -202,6 +236,7 @@ def test_directions_that_are_not_there_are_left_out():
     assert row(result)["rank"] == row(result)["components"] == 6
     assert any("3 of 9 directions" in said and "rank 6" in said for said in result.warnings)
     assert matched(S, axes_of(X)[1]).min() > 0.9999
+    assert (result.tables["measures"]["basis"] == "raw").sum() == 7  # dimensions that vary
 
 
 @pytest.mark.parametrize("dtype", ["float16", "float32"])
@@ -291,21 +326,55 @@ def test_half_of_the_rows_is_made_white_by_itself():
     white = half.whitened()
     rows = white.rows.double().numpy() @ white.root
     np.testing.assert_allclose(rows.T @ rows / 1000, np.eye(6), atol=1e-5)
-    plain, _ = step(Pinned(torch.from_numpy(rows).float(), None), start(6, 0), "logcosh")
-    np.testing.assert_allclose(step(white, start(6, 0), "logcosh")[0], plain, atol=1e-5)
+    plain = step(Pinned(torch.from_numpy(rows).float(), None), start(6, 0), "logcosh").axes
+    np.testing.assert_allclose(step(white, start(6, 0), "logcosh").axes, plain, atol=1e-5)
 
 
-def test_a_step_is_the_formula():
+SLOPES = {
+    "logcosh": (np.tanh, lambda u: 1 - np.tanh(u) ** 2),
+    "exp": (lambda u: u * np.exp(-(u**2) / 2), lambda u: (1 - u**2) * np.exp(-(u**2) / 2)),
+    "cube": (lambda u: u**3, lambda u: 3 * u**2),
+}
+
+
+def stepped(Z, W, contrast, weights):
+    """One step by the formula, in float64."""
+    (g, slope), u = SLOPES[contrast], Z @ W.T
+    share = weights / weights.sum()
+    return decorrelated((g(u) * share[:, None]).T @ Z - np.diag(share @ slope(u)) @ W)
+
+
+@pytest.mark.parametrize("weighted", [False, True])
+@pytest.mark.parametrize("contrast", SLOPES)
+def test_a_step_is_the_formula(contrast, weighted):
     import torch
 
     rng = np.random.default_rng(0)
-    Z, W = rng.standard_normal((500, 4)) ** 3, start(4, seed=1)
-    u = Z @ W.T
-    wanted = decorrelated(np.tanh(u).T @ Z / 500 - np.diag((1 - np.tanh(u) ** 2).mean(0)) @ W)
-    found, turned = step(Pinned(torch.from_numpy(Z).float(), None), W, "logcosh")
-    np.testing.assert_allclose(found, wanted, atol=1e-5)
-    np.testing.assert_allclose(found @ found.T, np.eye(4), atol=1e-12)
-    np.testing.assert_allclose(turned, np.abs(np.abs((wanted * W).sum(1)) - 1), atol=1e-5)
+    Z, W = rng.laplace(size=(500, 4)), start(4, seed=1)
+    weights = rng.integers(1, 4, 500).astype(float) if weighted else np.ones(500)
+    wanted = stepped(Z, W, contrast, weights)
+    given = torch.from_numpy(weights).float() if weighted else None
+    found = step(Pinned(torch.from_numpy(Z).float(), given), W, contrast)
+    np.testing.assert_allclose(found.axes, wanted, atol=1e-5)
+    np.testing.assert_allclose(found.axes @ found.axes.T, np.eye(4), atol=1e-12)
+    np.testing.assert_allclose(found.turned, np.abs(np.abs((wanted * W).sum(1)) - 1), atol=1e-5)
+
+
+@pytest.mark.parametrize("root", [None, np.diag([2.0, 1.0, 0.5])])
+def test_a_rough_step_is_that_of_the_rounded_axes(monkeypatch, root):
+    import torch
+
+    monkeypatch.setattr("actlas.plugins.ica.fastica._has_bfloat16", lambda block: True)
+    Z = torch.from_numpy(np.random.default_rng(0).laplace(size=(40_000, 3)) / 10)
+    Z, W = Z.bfloat16().float(), start(3, 1)
+    turn = W if root is None else W @ root
+    rounded = torch.from_numpy(turn).bfloat16().double().numpy()
+    rounded = rounded if root is None else rounded @ np.linalg.inv(root)
+    white = Z.double().numpy() if root is None else Z.double().numpy() @ root
+    found = step(Pinned(Z, None, root), W, "logcosh", rough=True).axes
+    error, other = (np.abs(found - stepped(white, at, "logcosh", np.ones(40_000))).max()
+                    for at in (rounded, W))  # fmt: skip
+    assert error < other / 3
 
 
 def white(X):
@@ -321,14 +390,16 @@ def test_axes_that_the_plain_iteration_swings_between_are_brought_to_rest(seed):
     rows = white(np.random.default_rng(seed).standard_normal((60, 4)))
     W = start(4, seed=0)
     for _ in range(300):
-        before, (W, turned) = W, step(rows, W, "logcosh")
-    again, _ = step(rows, W, "logcosh")
-    assert turned.max() > 0.03  # for ever there
+        before, made = W, step(rows, W, "logcosh")
+        W = made.axes
+    again = step(rows, W, "logcosh").axes
+    assert made.turned.max() > 0.03  # for ever there
     np.testing.assert_allclose(np.abs((again * before).sum(1)), 1, atol=1e-9)  # and back
     found = fastica(rows, tol=1e-9, max_iter=100)
     assert found.converged
-    _, turned = step(rows, found.rotation, "logcosh")
-    assert turned.max() < 1e-8  # a fixed point of the plain step itself
+    assert (
+        step(rows, found.rotation, "logcosh").turned.max() < 1e-8
+    )  # a fixed point of the plain step itself
 
 
 def test_top_rows_are_the_outermost_by_their_share_in_the_rows_length():
@@ -462,3 +533,142 @@ def test_restarts_over_rows_that_are_read_anew_are_on_halves_of_a_sample(monkeyp
     result, _ = axes_of(X, restarts=2, memory_gb=1e-5, tol=1e-4)
     assert not row(result)["pinned"]
     assert taken == [625, 625]  # 10 kB of 4 float32 a row
+
+
+def test_rows_in_float64_keep_directions_that_float32_cannot_tell():
+    rng = np.random.default_rng(0)
+    left, right = (np.linalg.qr(rng.standard_normal((6, 6)))[0] for _ in range(2))
+    sources = exponential(4_000, 6) - 1
+    X = sources @ (left * np.geomspace(1, 1e-6, 6)) @ right + rng.standard_normal(6)
+    result, S = axes_of(X)
+    assert row(result)["rank"] == 6
+    assert matched(S, sources).min() > 0.99
+    kept = Axes.of(result).matrix(Activations.of(X)).numpy()
+    assert np.abs(kept - S).max() < 1e-5  # what builds on it reads float64 as well
+    heat = result.tables["heatmap"]
+    shares = S / np.linalg.norm(S, axis=1, keepdims=True)
+    np.testing.assert_allclose(heat["share"], shares[heat["row"], heat["axis"]], atol=1e-5)
+    read, _ = axes_of(X, memory_gb=0.0)
+    np.testing.assert_allclose(read.tables["axes"]["skewness"], stats.skew(S), atol=1e-4)
+    assert row(axes_of(X.astype(np.float32))[0])["rank"] == 5  # σ below 1e-5 of the largest
+    same = axes_of(X.astype(np.float32).astype(np.float64))[0]  # float32 numbers, however held
+    assert row(same)["rank"] == 5
+
+
+def test_in_float64_what_its_rounding_makes_is_no_direction():
+    X = mixed(exponential(4_000, 5)).astype(np.float64) * np.pi
+    null = X @ np.random.default_rng(1).standard_normal((5, 3))
+    result, _ = axes_of(np.hstack([X, null]))
+    assert row(result)["rank"] == 5
+
+
+@pytest.mark.parametrize(
+    ("contrast", "G", "normal"),
+    [
+        ("logcosh", lambda u: np.log(np.cosh(u)), 0.374567207491438),
+        ("exp", lambda u: -np.exp(-(u**2) / 2), -1 / np.sqrt(2)),
+        ("cube", lambda u: u**4 / 4, 3 / 4),
+    ],
+)
+def test_the_objective_of_a_pass_is_the_formula_at_the_axes_it_began_with(contrast, G, normal):
+    rows = white(mixed(unlike(2_000)))
+    Z = rows.rows.double().numpy()
+    found = fastica(rows, contrast=contrast, tol=1e-8, w_init=np.eye(10))
+    np.testing.assert_allclose(
+        found.negentropies[0], (G(Z).mean(axis=0) - normal) ** 2, rtol=0.03, atol=1e-5
+    )  # with rounded products, or without
+    last = found.rotation  # which the last pass turned by less than rounding
+    np.testing.assert_allclose(
+        found.negentropies[-1], (G(Z @ last.T).mean(axis=0) - normal) ** 2, rtol=1e-4
+    )
+    sums = np.sum(found.negentropies, axis=1)
+    assert sums[-1] > 1.2 * sums[0]
+    assert sums[-1] > 0.999 * sums.max()
+
+
+def test_the_objective_is_taken_on_weights_and_on_the_first_of_many_rows(monkeypatch):
+    import torch
+
+    monkeypatch.setattr("actlas.plugins.ica.rowsets.BLOCK_NUMBERS", 300 * 4)
+    Z, W = white(exponential(1_000, 4)).rows, start(4, 0)
+    weights = torch.from_numpy(np.random.default_rng(0).integers(1, 4, 1_000)).float()
+    found = step(Pinned(Z, weights), W, "logcosh").negentropy
+    G = np.log(np.cosh(Z.double().numpy()[:300] @ W.T))
+    mean = np.average(G, axis=0, weights=weights[:300])
+    np.testing.assert_allclose(found, (mean - 0.374567207491438) ** 2, rtol=1e-4)
+
+
+def test_the_table_of_passes_tells_the_objective():
+    X = mixed(exponential(1_500, 6))
+    result, _ = axes_of(X)
+    passes = result.tables["iterations"]
+    terms = result.tables["axes"]["negentropy_logcosh"]
+    last = {name: passes[name][-1] for name in ("objective", "low", "median", "high")}
+    assert last["objective"] == pytest.approx(terms.sum(), rel=1e-3)
+    for name, share in (("low", 0.1), ("median", 0.5), ("high", 0.9)):
+        assert last[name] == pytest.approx(np.quantile(terms, share), rel=1e-3)
+    read = axes_of(X, memory_gb=0.0, tol=1e-5)[0].tables["iterations"]
+    assert read["objective"][-1] == pytest.approx(terms.sum(), rel=1e-3)
+
+
+def test_the_start_can_be_the_principal_axes():
+    X = mixed(exponential(6_000, 6))
+    (drawn, S), (given, T) = axes_of(X, tol=1e-10), axes_of(X, tol=1e-10, w_init="identity")
+    assert 1 - matched(S, T).min() < 1e-6  # the same axes
+    first = [result.tables["iterations"]["objective"][0] for result in (given, drawn)]
+    principal = given.tables["measures"]["negentropy_logcosh"][6:12]  # of the basis pca
+    assert first[0] == pytest.approx(principal.sum(), rel=0.03)
+    assert first[0] != pytest.approx(first[1], rel=0.1)
+    theirs, U = axes_of(X, tol=1e-8, w_init="identity", solver="sklearn")
+    assert 1 - matched(U, T).min() < 1e-5
+    assert all(value is None or np.isnan(value) for value in theirs.tables["iterations"]["low"])
+
+
+def test_restarts_begin_elsewhere_also_where_the_start_is_given(monkeypatch):
+    begun, white = [], []
+
+    def solve(rows, *, w_init, **settings):
+        begun.append(w_init)
+        white.append(rows.root is None)
+        return fastica(rows, w_init=w_init, **settings)
+
+    monkeypatch.setattr("actlas.plugins.ica.fit.fastica", solve)
+    ica(Activations.of(mixed(exponential(500, 3))), w_init="identity", restarts=2, seed=4)
+    for W, wanted in zip(begun, (np.eye(3), start(3, 5), start(3, 6)), strict=True):
+        np.testing.assert_array_equal(W, wanted)
+    assert white == [True, False, False]  # of halves, which are made so by themselves
+
+
+def test_far_out_is_by_the_median_norm():
+    X = np.random.default_rng(0).standard_normal((400, 8)).astype(np.float32)
+    X /= np.linalg.norm(X, axis=1, keepdims=True)
+    X[::5] *= 60  # the mean norm is 13
+    result = ica(Activations.of(X), outlier_norm=5.0, restarts=0, max_iter=5)
+    assert row(result)["dropped_rows"] == 80
+
+
+def test_what_swung_once_is_let_go_more_slowly():
+    pace, settled = Pace(2), np.array([True, True])
+    pace._adapt(np.array([-0.9, 0.0]), settled)
+    assert pace._share.tolist() == [0.5, 1.0]
+    pace._adapt(np.array([0.0, 0.0]), settled)
+    assert pace._share == pytest.approx([0.5 * (1 + 0.2 / 1.5), 1.0])
+    pace._adapt(np.array([0.0, 0.9]), settled)
+    assert pace._share[1] == pytest.approx(1.2)  # what creeps goes further
+    pace._adapt(np.array([-0.9, -0.9]), np.array([False, False]))
+    assert pace._share[1] == 1.0  # but not while it still looks for its place
+
+
+def test_a_shorter_step_that_would_make_two_axes_one_is_not_taken():
+    pace, swapped = Pace(2), np.array([[0.0, 1.0], [1.0, 0.0]])
+    pace._share[:] = 0.5
+    np.testing.assert_array_equal(pace.onward(np.eye(2), swapped), swapped)
+
+
+def test_principal_axes_are_measured_by_falling_variance():
+    X = mixed(exponential(3_000, 6))
+    result, _ = axes_of(X, tol=1e-4)
+    Z = (X - result.arrays["mean"]) @ result.arrays["principal"].T
+    mine = result.tables["measures"]["skewness"][result.tables["measures"]["basis"] == "pca"]
+    np.testing.assert_allclose(mine, np.abs(stats.skew(Z)), atol=1e-4)
+    assert (np.diff(mine) > 0).any()

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from actlas import Activations, Rows
+from actlas import Activations, InputError, Rows
 from actlas.plugins.ica import ica, transform
 from actlas.plugins.ica.extremes import Extremes
 from actlas.plugins.ica.pictures import PANEL, _name
@@ -131,6 +131,40 @@ def test_the_heat_map_is_of_the_rows_at_the_high_ends(found):
     high = top[top["end"] == "high"]
     assert owned["row"].tolist() == high["row"].tolist()
     assert owned["token"].tolist() == high["token"].tolist()
+
+
+def test_rows_are_projected_on_axes_at_equal_angles(found):
+    acts, result, S = found
+    for plane, axes in ((None, [0, 1, 2, 3, 4]), ("4,1,2", [4, 1, 2])):
+        if plane is not None:
+            result = ica(acts, restarts=0, top=4, plane=plane)
+        table = result.tables["projection"].to_pandas()
+        angles = 2 * np.pi * np.arange(len(axes)) / len(axes)
+        corners = np.stack([np.cos(angles), np.sin(angles)], axis=1)
+        np.testing.assert_allclose(
+            table[["x", "y"]], (shares(S)[:, axes] @ corners)[table["row"]], atol=1e-5
+        )
+        outer = table[table["axis"].notna()]
+        assert outer["axis"].unique().tolist() == axes  # in the order asked for
+        top = result.tables["top_rows"].to_pandas()
+        for axis in axes:
+            high = top[(top["axis"] == axis) & (top["end"] == "high")]
+            mine = outer[(outer["axis"] == axis) & (outer["rank"] <= 4)]
+            assert mine["row"].tolist() == high["row"].tolist()
+        assert not set(outer["row"]) & set(table["row"][table["axis"].isna()])
+        assert len(table) >= SCATTER_ROWS
+        tokens = np.array(acts.rows.token)
+        assert table["token"].tolist() == tokens[table["row"]].tolist()
+
+
+@pytest.mark.parametrize(
+    ("plane", "said"),
+    [("0", "two or more axes"), ("0,x", "0,1,2"), ("1,1", "two or more"), ("0,6", "0 to 5"),
+     ("-1,0", "two or more"), ("", "two or more")],
+)  # fmt: skip
+def test_a_plane_of_axes_that_cannot_be_is_refused(found, plane, said):
+    with pytest.raises(InputError, match=said):
+        ica(found[0], restarts=0, plane=plane)
 
 
 def test_the_heat_map_is_bounded():

@@ -8,12 +8,13 @@ from scipy.stats import chi, spearmanr
 
 import actlas
 from actlas import Activations, InputError, Result, Rows
-from actlas.plugins.ica import Axes, ica, ica_interpret, transform
+from actlas.plugins.ica import Axes, ica, ica_interpret, reduce, transform
 from actlas.plugins.ica.few_axes import curve, directions, similarity, steps
 from actlas.plugins.ica.hoc import clusters, moments, spanning_tree
 from actlas.plugins.ica.interpret_figures import layout
 from actlas.plugins.ica.intrusion import intrusion, thresholds
 from actlas.plugins.ica.items import Items, column_blocks, fitted_rows, lengths, raw_axes
+from actlas.plugins.ica.reduction import merged, reduced
 from actlas.plugins.ica.tour import consecutive, tour
 from actlas.testing import checks
 
@@ -385,6 +386,7 @@ def test_axes_without_a_ratio_are_counted():
         ({"top": 200}, "top=200 needs 400 different items; there are 60"),
         ({"sample": 2}, "sample=2"),
         ({"seed": -1}, "between 0"),
+        ({"alpha": -1.0}, "alpha=-1; use 0 or more"),
     ],
 )
 def test_what_cannot_be_done_is_said_in_a_line(settings, said):
@@ -423,3 +425,115 @@ def test_a_stored_run_is_interpreted(tmp_path, demo_model):
         assert any("are occurrences of" in said for said in found.warnings)
         row = next(iter(found.tables["axes"]))
         assert row["token"] == acts.rows[row["row"]].token
+
+
+def test_blocks_of_an_order_are_merged_by_a_power_of_skewness():
+    skewness = np.array([8.0, 1.0, 0.0, 27.0, -1e-9])
+    found = merged(np.array([3, 0, 1, 2, 4]), skewness, 2)
+    wanted = np.array([[2, 1, 0, 3, 0], [0, 0, 1, 0, 1]], float)  # those of no skewness alike
+    wanted /= np.linalg.norm(wanted, axis=1, keepdims=True)
+    np.testing.assert_allclose(found, wanted)
+    np.testing.assert_allclose(merged(np.arange(5), skewness + 1, 5), np.eye(5))
+    np.testing.assert_allclose(merged(np.arange(4), skewness[:4] + 1, 1, alpha=0.0), [[0.5] * 4])
+
+
+@pytest.fixture(scope="module")
+def topics():
+    """Axes that fire by topic, three to each of five, and what is read of them."""
+    rng = np.random.default_rng(0)
+    topic = rng.integers(0, 5, 3_000)
+    active = (np.arange(15) % 5 == topic[:, None]) & (rng.random((3_000, 15)) < 0.6)
+    S = rng.exponential(size=(3_000, 15)) * active + 0.05 * rng.standard_normal((3_000, 15))
+    acts = Activations.of((S @ rng.standard_normal((15, 15))).astype(np.float32))
+    base = ica(acts, restarts=0)
+    return acts, base, ica_interpret(acts, base, sample=300, tour_items=300)
+
+
+def test_neighbours_of_the_tour_are_alike_and_all_dimensions_are_the_cosine(topics):
+    _, _, result = topics
+    rows = {(row["order"], row["p"]): row for row in result.tables["reduction"]}
+    for order in ("tour", "skewness", "random", "pca"):
+        assert rows[order, 15]["overlap"] == 1
+        assert rows[order, 15]["rank_correlation"] == pytest.approx(1)
+    (said,) = (row for row in result.tables["summary"] if row["basis"] == "ica")
+    assert said["tour_cosine"] > said["skewness_cosine"] + 0.1
+    assert said["tour_cosine"] > said["random_cosine"] + 0.1
+    hoc = result.arrays["hoc"]
+    places = [row["tour"] for row in result.tables["axes"] if row["basis"] == "ica"]
+    order = np.argsort(places)
+    assert said["tour_hoc"] == pytest.approx(hoc[order[:-1], order[1:]].mean())
+    ours = result.tables["axes"]["tour_cosine"][:15][order].astype(float)
+    assert np.isnan(ours[-1])  # the last has no next
+    assert ours[:-1].mean() == pytest.approx(said["tour_cosine"])
+    assert said["skewness_hoc"] == pytest.approx(hoc.diagonal(1).mean())
+    assert said["tour_hoc"] > said["random_hoc"]
+
+
+def test_reduction_is_its_definition(topics):
+    acts, base, _ = topics
+    rng = np.random.default_rng(0)
+    S, Z = (Axes.of(base, basis).exact(acts[:80]) for basis in ("ica", "pca"))
+    pairs = np.array([(i, j) for i in range(80) for j in range(i)]).T
+    skewness, order = base.tables["axes"]["skewness"], rng.permutation(15)
+    found = reduced(S, {"mine": order}, skewness, 1 / 3, Z, pairs, 6, 7)
+    full = directions(S) @ directions(S).T
+    nearest = [set(np.argsort(-np.delete(full[q], q))[:7]) for q in range(6)]
+    for name in ("mine", "pca"):
+        for i, p in enumerate((1, 2, 5, 10)):
+            blocks = np.array_split(order, p)
+            T = np.stack([S[:, b] @ np.cbrt(skewness[b]) for b in blocks], axis=1)
+            T /= [np.sqrt((np.cbrt(skewness[b]) ** 2).sum()) for b in blocks]
+            V = directions(Z[:, :p] if name == "pca" else T)
+            alike = V @ V.T
+            assert found[name].p[i] == p
+            if p > 1:  # a cosine of one dimension is a sign
+                wanted = spearmanr(alike[tuple(pairs)], full[tuple(pairs)]).statistic
+                assert found[name].correlation[i] == pytest.approx(wanted, abs=1e-9)
+                mine = [set(np.argsort(-np.delete(alike[q], q))[:7]) for q in range(6)]
+                shared = [len(a & b) for a, b in zip(mine, nearest, strict=True)]
+                assert found[name].overlap[i] == pytest.approx(np.mean(shared) / 7)
+
+
+def test_rows_are_reduced_by_the_blocks_of_the_tour(topics):
+    acts, base, result = topics
+    Y = (acts[:50] - base.arrays["mean"]) @ reduce(base, result, 5).T
+    ours = [row for row in result.tables["axes"] if row["basis"] == "ica"]
+    order = sorted(range(15), key=lambda axis: ours[axis]["tour"])
+    S, skewness = transform(base, acts[:50]), base.tables["axes"]["skewness"]
+    for i, block in enumerate(np.array_split(order, 5)):
+        weights = np.cbrt(skewness[block])
+        np.testing.assert_allclose(Y[:, i], S[:, block] @ weights / np.linalg.norm(weights))
+    other = ica_interpret(acts, base, sample=50, alpha=0.0)
+    np.testing.assert_allclose((reduce(base, other, 15) @ base.arrays["writing"]).max(axis=1), 1)
+    for p in (0, 16):
+        with pytest.raises(InputError, match="use 1 to 15"):
+            reduce(base, result, p)
+    with pytest.raises(InputError, match="the tour is of 15 axes, the run of ica has 5"):
+        reduce(ica(acts, n_components=5, restarts=0), result, 2)
+
+
+def test_directions_of_axes_are_means_of_rows_of_length_one():
+    X = exponential(60, 3) * np.float32(4)
+    top = np.array([[5, 9], [0, 59], [7, 7]])
+    found = moments(Activations.of(X), axes_of(X), np.ones(60), top).means
+    np.testing.assert_allclose(found, directions(X)[top].mean(axis=1), rtol=1e-6)
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_no_stretch_of_the_tour_would_be_better_turned_or_elsewhere(seed):
+    P = directions(np.random.default_rng(seed).standard_normal((18, 4)))
+    C = P @ P.T
+    order = tour(C).tolist()
+
+    def closed(o):
+        return C[o, np.roll(o, -1)].sum()
+
+    others = []
+    for begin in range(18):
+        turned = order[begin:] + order[:begin]
+        for size in range(1, 4):
+            stretch, rest = turned[:size], turned[size:]
+            for at, way in itertools.product(range(len(rest)), (1, -1)):
+                others.append(closed(rest[:at] + stretch[::way] + rest[at:]))
+        others += [closed(turned[:size][::-1] + turned[size:]) for size in range(2, 18)]
+    assert max(others) <= closed(order) + 1e-9

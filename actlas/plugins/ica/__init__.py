@@ -6,6 +6,8 @@ from .interpret import ica_interpret
 from .labels import ica_labels
 from .match import ica_match
 from .project import Axes, restore, transform
+from .reconstruct import ica_reconstruct
+from .reduction import reduce
 from .stability import ica_stability
 
 __all__ = [
@@ -15,7 +17,9 @@ __all__ = [
     "ica_interpret",
     "ica_labels",
     "ica_match",
+    "ica_reconstruct",
     "ica_stability",
+    "reduce",
     "restore",
     "transform",
 ]

@@ -9,12 +9,13 @@ from numpy.typing import NDArray
 from actlas import Activations, InputError, Result, analysis
 
 from . import figures, pictures
+from .fastica import Solution
 from .fit import STABLE, Fit, Settings, fit, remarks
 from .measures import Measures, Meter
+from .reading import READ_ROWS, row_blocks
 from .rowsets import Pinned
-from .tables import Axis, HeatCell, Iteration, Measured, ScatterPoint, Summary, TopRow
-from .views import views
-from .whitening import READ_ROWS
+from .tables import Axis, HeatCell, Iteration, Measured, PlanePoint, ScatterPoint, Summary, TopRow
+from .views import plane_axes, views
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -24,10 +25,11 @@ if TYPE_CHECKING:
 Contrast = Literal["logcosh", "exp", "cube"]
 Solver = Literal["actlas", "sklearn", "picard"]
 Order = Literal["skewness", "kurtosis", "negentropy"]
+Start = Literal["random", "identity"]
 
 
 @analysis(
-    version=2,
+    version=3,
     tables={
         "summary": Summary,
         "axes": Axis,
@@ -35,6 +37,7 @@ Order = Literal["skewness", "kurtosis", "negentropy"]
         "measures": Measured,
         "iterations": Iteration,
         "scatter": ScatterPoint,
+        "projection": PlanePoint,
         "heatmap": HeatCell,
     },
     arrays={
@@ -49,6 +52,7 @@ Order = Literal["skewness", "kurtosis", "negentropy"]
         "top_rows": figures.top_rows,
         "heatmap": pictures.heatmap,
         "scatter": pictures.scatter,
+        "projection": pictures.projection,
         "convergence": figures.convergence,
     },
     headline="mean_skewness",
@@ -60,6 +64,9 @@ def ica(
     contrast: Annotated[Contrast, "the function whose mean is made extreme"] = "logcosh",
     tol: Annotated[float, "stop where no axis turns by more, in 1 − |cos|"] = 1e-4,
     max_iter: Annotated[int, "most passes over the rows"] = 500,
+    w_init: Annotated[
+        Start, "axes begun with: identity: the principal ones, random: drawn by seed"
+    ] = "random",
     seed: Annotated[int, "seed of the start, the halves and the random baseline"] = 0,
     restarts: Annotated[int, "fits of half of the rows from other starts, for stability"] = 1,
     weighting: Annotated[
@@ -71,6 +78,7 @@ def ica(
     normalise: Annotated[bool, "divide rows by their length first (not in the paper)"] = False,
     order: Annotated[Order, "what axes are ordered by, falling"] = "skewness",
     top: Annotated[int, "rows kept at each end of an axis"] = 10,
+    plane: Annotated[str | None, "axes projected to a plane, as 0,3,4; none: the first 5"] = None,
     unique: Annotated[bool, "of a token's rows keep only the outermost at each end"] = True,
     solver: Annotated[Solver, "whose iteration; sklearn and picard are cross-checks"] = "actlas",
     memory_gb: Annotated[float, "hold rows in memory up to this size, GB; else read anew"] = 4.0,
@@ -82,11 +90,13 @@ def ica(
     normal distribution as can be; then axes are turned to positive skewness and ordered
     (Yamagiwa, Oyama & Shimodaira 2023, section 3). The iteration is symmetric FastICA
     (Hyvärinen 1999). An axis that is not found again from another start on half of the rows is not
-    stable: read nothing into it.
+    stable: read nothing into it. An order by tour is the column tour of `ica_interpret`, one by
+    matching the column rank of `ica_match`: numbers of axes stay what they are here.
     """
     if restarts < 0 or top < 1 or memory_gb < 0 or outlier_norm < 0:
         raise InputError("ica: restarts, memory_gb and outlier_norm ≥ 0 and top ≥ 1 are needed")
-    settings = Settings(contrast, tol, max_iter, seed, solver)
+    shown = plane_axes(plane)
+    settings = Settings(contrast, tol, max_iter, seed, solver, w_init)
     found = fit(
         acts, settings, n_components=n_components, restarts=restarts, by_token=weighting == "token",
         outlier_norm=outlier_norm, normalise=normalise, memory_gb=memory_gb,
@@ -98,11 +108,8 @@ def ica(
         "summary": _summary(found, acts, bases),
         "axes": _axes(found, axes, writing, tol),
         "measures": _measures(bases),
-        "iterations": {
-            "iteration": range(1, len(found.solution.limits) + 1),
-            "limit": list(found.solution.limits),
-        },
-        **views(found, axes.rotation, acts, top=top, unique=unique, seed=seed),
+        "iterations": _iterations(found.solution),
+        **views(found, axes.rotation, acts, top=top, unique=unique, seed=seed, plane=shown),
     }
     arrays = {
         "mean": found.white.mean,
@@ -186,7 +193,7 @@ def _chunks(found: Fit) -> "Iterator[tuple[Tensor, Tensor]]":
 
     start = 0
     weights = np.ones(len(found.used)) if found.weights is None else found.weights
-    for chunk in found.used.torch_chunks(READ_ROWS):
+    for chunk in row_blocks(found.used):
         yield chunk, torch.from_numpy(weights[start : start + len(chunk)]).to(chunk.device)
         start += len(chunk)
 
@@ -236,6 +243,19 @@ def _axes(found: Fit, axes: _Turned, writing: NDArray[np.float64], tol: float) -
         "stability": [None] * k if stability is None else stability,
         "stable": [None] * k if stability is None else stability >= STABLE,
         "converged": found.solution.turned[axes.order] < tol,
+    }
+
+
+def _iterations(solution: Solution) -> dict[str, Any]:
+    terms = np.stack(solution.negentropies)  # (passes, k)
+    low, median, high = np.quantile(terms, [0.1, 0.5, 0.9], axis=1)
+    return {
+        "iteration": range(1, len(terms) + 1),
+        "limit": list(solution.limits),
+        "objective": terms.sum(axis=1),
+        "low": low,
+        "median": median,
+        "high": high,
     }
 
 

@@ -10,9 +10,11 @@ from numpy.typing import ArrayLike, NDArray
 from actlas import Activations, InputError, Result, ResultTable, analysis
 
 from .project import Axes, Basis
+from .reading import rows_at
 
 BASES: tuple[Basis, ...] = ("ica", "pca")
 FEW = 5  # axes whose share of the cosine is told
+NOWHERE = 1e-12  # length of a row, in standard deviations, that is the mean up to rounding
 
 
 @dataclass(frozen=True)
@@ -152,7 +154,7 @@ def ica_cosine(
         places += acts.places([given]).tolist()
     if not 0 < level < 1 or top < 1:
         raise InputError("ica_cosine: 0 < level < 1 and top ≥ 1 are needed")
-    X = acts[places]
+    X = rows_at(acts, places)
     shares = {basis: _shares(Axes.of(base, basis), X, (row, with_row)) for basis in BASES}
     tests = {basis: _Tests.of(*found, level) for basis, found in shares.items()}
     terms = [_terms(basis, shares[basis], tests[basis], top, base) for basis in BASES]
@@ -194,7 +196,7 @@ def _shares(
     S = axes.exact(X)
     long = np.linalg.norm(S, axis=1)
     for number, length in zip(rows, long, strict=True):
-        if not length:
+        if length < NOWHERE:
             raise InputError(f"ica_cosine: row {number} is the mean of all rows; use another")
     x, y = S / long[:, None]
     return x, y

@@ -1,6 +1,6 @@
 """Parallel FastICA on whitened rows (Hyvärinen 1999, equations 7 and 8; symmetric)."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from actlas import tell
 
+from .measures import NORMAL_GAUSS, NORMAL_LOGCOSH, logcosh
 from .pace import Pace, nearest
 from .rowsets import RowSet
 
@@ -26,12 +27,27 @@ class Solution:
     rotation: (k, k) orthogonal, its rows the axes: s = rotation z.
     limits: max | |⟨w⁺, w⟩| − 1 | of every pass over the rows; the last, in float32, decides.
     turned: (k,) the last | |⟨w⁺, w⟩| − 1 | of every axis.
+    negentropies: (k,) of the axes that each pass began with (see `Step`); NaN where not told.
     """
 
     rotation: NDArray[np.float64]
     limits: Sequence[float]
     converged: bool
     turned: NDArray[np.float64]
+    negentropies: Sequence[NDArray[np.float64]]
+
+
+@dataclass(frozen=True)
+class Step:
+    """One fixed-point step.
+
+    axes: (k, k) the new axes. turned: (k,) | |⟨w⁺, w⟩| − 1 | of each.
+    negentropy: (k,) (E G(s) − E G(ν))² of the axes before the step, on the first rows.
+    """
+
+    axes: NDArray[np.float64]
+    turned: NDArray[np.float64]
+    negentropy: NDArray[np.float64]
 
 
 def start(k: int, seed: int) -> NDArray[np.float64]:
@@ -44,41 +60,62 @@ def decorrelated(W: NDArray[np.float64]) -> NDArray[np.float64]:
     return nearest(W)[0]
 
 
-def step(
-    rows: RowSet, W: NDArray[np.float64], contrast: str, *, rough: bool = False
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """One fixed-point step; returns the new axes, and of each | |⟨w⁺, w⟩| − 1 |.
+def step(rows: RowSet, W: NDArray[np.float64], contrast: str, *, rough: bool = False) -> Step:
+    """Make one fixed-point step from axes W (k, k).
 
     Products are in float32, their sums over blocks, and all that is done with W, in float64: so
     the limit can fall far below float32's own roundoff.
     rough: products in bfloat16 where the processor has them (four times as fast).
+    The objective is summed over the first `rows.judged` rows alone: G costs as much as g.
     """
-    import torch
-
-    current: Tensor | None = None
-    kind = torch.float32
-    products = np.zeros_like(W)
-    slopes = np.zeros(len(W))
-    total = 0.0
+    turn = W if rows.root is None else W @ rows.root
+    sums = _Sums(CONTRASTS[contrast], turn, rough, rows.judged)
     for block, weights in rows.blocks():
-        if current is None:
-            kind = torch.bfloat16 if rough and _has_bfloat16(block) else torch.float32
-            turn = W if rows.root is None else W @ rows.root
-            current = torch.from_numpy(turn).to(block.device, kind).T.contiguous()
-        given = block.to(kind)
-        g, slope = CONTRASTS[contrast](given @ current, weights)
+        sums.add(block, weights)
+    products = sums.products if rows.root is None else sums.products @ rows.root
+    at = W
+    if sums.rounded is not None:
+        at = _unrounded(sums.rounded, rows)
+    new = decorrelated((products - sums.slopes[:, None] * at) / sums.total)
+    turned = np.abs(np.abs((new * W).sum(axis=1)) - 1)
+    return Step(new, turned, (sums.means / sums.judged - CONTRASTS[contrast].normal) ** 2)
+
+
+class _Sums:
+    """Sums over rows of g(s) z, of g'(s) and, over the first rows, of G(s)."""
+
+    def __init__(self, of: "Contrast", turn: NDArray[np.float64], rough: bool, judged: int):
+        self._of, self._turn, self._rough, self._left = of, turn, rough, judged
+        self._axes: Tensor | None = None
+        self.rounded: Tensor | None = None
+        self._held: tuple[Tensor, Tensor] | None = None
+        self.products = np.zeros_like(turn)
+        self.slopes, self.means = np.zeros((2, len(turn)))
+        self.total = self.judged = 0.0
+
+    def add(self, block: "Tensor", weights: "Tensor | None") -> None:
+        import torch
+
+        if self._axes is None:
+            rough = self._rough and _has_bfloat16(block)
+            kind = torch.bfloat16 if rough else torch.float32
+            self._axes = torch.from_numpy(self._turn).to(block.device, kind).T.contiguous()
+            self.rounded = self._axes if rough else None
+        given = block.to(self._axes.dtype)
+        u = given @ self._axes
+        share = len(block) if weights is None else float(weights.sum(dtype=torch.float64))
+        if self._left > 0:
+            self.means += _sum(self._of.value(u.float()), weights).double().cpu().numpy()
+            self.judged += share
+            self._left -= len(block)
+        g, slope = self._of.slope(u, weights)
         if weights is not None:
             g *= weights[:, None]
-        total += len(block) if weights is None else float(weights.sum(dtype=torch.float64))
-        products += (g.T @ given).double().cpu().numpy()
-        slopes += slope.double().cpu().numpy()
-    if rows.root is not None:
-        products = products @ rows.root
-    at = W
-    if current is not None and kind == torch.bfloat16:
-        at = _unrounded(current, rows)
-    new = decorrelated((products - slopes[:, None] * at) / total)
-    return new, np.abs(np.abs((new * W).sum(axis=1)) - 1)
+        self.total += share
+        self.products += (g.T @ given).double().cpu().numpy()
+        self.slopes += slope.double().cpu().numpy()
+        # Until the next block: memory that is given back between blocks is dear to get again.
+        self._held = given, g
 
 
 def _has_bfloat16(block: "Tensor") -> bool:
@@ -122,7 +159,24 @@ def _sum(values: "Tensor", weights: "Tensor | None") -> "Tensor":
     return values.sum(dim=0) if weights is None else weights @ values
 
 
-CONTRASTS = {"logcosh": _logcosh, "exp": _exp, "cube": _cube}
+@dataclass(frozen=True)
+class Contrast:
+    """A function G of axes u (n, k), which are white.
+
+    slope: gives g(u), which may take the place of u, and the sums over rows of g'(u) (k,).
+    value: gives G(u). normal: E G(ν) of a standard normal ν.
+    """
+
+    slope: "Callable[[Tensor, Tensor | None], tuple[Tensor, Tensor]]"
+    value: "Callable[[Tensor], Tensor]"
+    normal: float
+
+
+CONTRASTS = {
+    "logcosh": Contrast(_logcosh, logcosh, NORMAL_LOGCOSH),
+    "exp": Contrast(_exp, lambda u: -(u.square() / -2).exp_(), NORMAL_GAUSS),
+    "cube": Contrast(_cube, lambda u: u.square().square_() / 4, 3 / 4),
+}
 
 
 def fastica(
@@ -132,6 +186,7 @@ def fastica(
     tol: float = 1e-4,
     max_iter: int = 500,
     seed: int = 0,
+    w_init: NDArray[np.float64] | None = None,
 ) -> Solution:
     """Find the rotation of whitened rows that makes its axes the least Gaussian.
 
@@ -139,16 +194,19 @@ def fastica(
 
     tol: stops where no axis turns by more in float32: max | |⟨w⁺, w⟩| − 1 |.
     max_iter: most passes, rounded ones among them; at least one is in float32.
+    w_init: orthogonal (k, k) axes to begin with; None: drawn by `seed`.
     """
-    W, pace = start(rows.k, seed), Pace(rows.k)
+    W, pace = start(rows.k, seed) if w_init is None else w_init, Pace(rows.k)
     limits: list[float] = []
+    negentropies = []
     rough = max_iter > 1
     while True:
-        new, turned = step(rows, W, contrast, rough=rough)
-        limits.append(float(turned.max()))
+        made = step(rows, W, contrast, rough=rough)
+        limits.append(float(made.turned.max()))
+        negentropies.append(made.negentropy)
         tell(f"pass {len(limits)} of at most {max_iter}, limit {limits[-1]:.2g}")
         if not rough and (limits[-1] < tol or len(limits) >= max_iter):
-            return Solution(new, limits, limits[-1] < tol, turned)
+            return Solution(made.axes, limits, limits[-1] < tol, made.turned, negentropies)
         left = min(ROUGH_PASSES, max_iter - 1) - len(limits)
         rough = rough and limits[-1] >= max(ROUGH, tol) and left > 0
-        W = pace.onward(W, new)
+        W = pace.onward(W, made.axes)

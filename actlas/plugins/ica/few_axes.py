@@ -53,8 +53,6 @@ def curve(
 
     cosines: (queries, n) of the first rows with all. pairs: (2, pairs) rows.
     """
-    from scipy.stats import rankdata
-
     p = steps(U.shape[1])
     nearest = _nearest(cosines, neighbours)
     shared = np.zeros(len(p))
@@ -65,10 +63,35 @@ def curve(
             mine = _nearest(found[:, :, i], neighbours, first=start)
             shared[i] += (mine[:, :, None] == nearest[some][:, None]).sum()
     few = similarity(U[pairs[0]], U[pairs[1]], p)
-    full = rankdata((U[pairs[0]] * U[pairs[1]]).sum(axis=1).round(12))
-    ranks = rankdata(few.round(12), axis=0)
+    full = ranked((U[pairs[0]] * U[pairs[1]]).sum(axis=1))
     energy = similarity(U, U, p).mean(axis=0)
-    return Curve(p, shared / nearest.size, _correlations(ranks, full), energy)
+    return Curve(p, shared / nearest.size, _correlations(ranked(few), full), energy)
+
+
+def ranked(similarities: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return ranks along the first dimension; beyond the 12th digit is rounding."""
+    from scipy.stats import rankdata
+
+    found: NDArray[np.float64] = rankdata(similarities.round(12), axis=0)
+    return found
+
+
+def agreement(
+    U: NDArray[np.float64],
+    cosines: NDArray[np.float64],
+    full: NDArray[np.float64],
+    pairs: NDArray[np.int64],
+    neighbours: int,
+) -> tuple[float, float]:
+    """Return overlap and rank correlation of the cosines of U (n, p), of length 1, with others.
+
+    cosines: (queries, n) the others. full: (pairs,) ranks of theirs over pairs (2, pairs) of rows.
+    """
+    nearest = _nearest(cosines, neighbours)
+    mine = _nearest(U[: len(cosines)] @ U.T, neighbours)
+    shared = (mine[:, :, None] == nearest[:, None]).sum()
+    ranks = ranked((U[pairs[0]] * U[pairs[1]]).sum(axis=1))
+    return float(shared / nearest.size), float(_correlations(ranks[:, None], full)[0])
 
 
 def _nearest(similarities: NDArray[np.float64], most: int, first: int = 0) -> NDArray[np.int64]:

@@ -91,19 +91,29 @@ def top_rows(tables: Mapping[str, ResultTable]) -> Any:
 
 
 def convergence(tables: Mapping[str, ResultTable]) -> Any:
-    """How far the axis that turned most still turned, by pass over the rows."""
+    """How far the axis that turned most still turned, and the objective, by pass over the rows."""
     import altair as alt
 
     rows = [
-        row | {"limit": max(row["limit"], SMALLEST)}
+        row | {name: max(row[name], SMALLEST) for name in ("limit", "low", "median", "high")}
         for row in tables["iterations"]
         if row["limit"] == row["limit"]
     ]
-    base = alt.Chart(alt.InlineData(values=rows)).mark_line(point={"size": 12})
-    return base.encode(
+    base = alt.Chart(alt.InlineData(values=rows)).encode(
         alt.X("iteration:Q", title="pass over the rows").axis(tickMinStep=1, format="d"),
-        alt.Y("limit:Q", title="largest turn of an axis, 1 − |cos|")
-        .scale(type="log")
-        .axis(format="~e"),
-        tooltip=["iteration:Q", "limit:Q"],
-    ).properties(width=380, height=220, title="Convergence")
+        tooltip=["iteration:Q", "limit:Q", "objective:Q", "low:Q", "median:Q", "high:Q"],
+    )
+
+    def logarithmic(name: str, title: str) -> Any:
+        return alt.Y(f"{name}:Q", title=title).scale(type="log").axis(format="~e")
+
+    line = base.mark_line(point={"size": 12})
+    each = "negentropy of an axis: median, deciles"
+    band = base.mark_area(opacity=0.25).encode(logarithmic("low", each), alt.Y2("high:Q"))
+    panels = (
+        line.encode(logarithmic("limit", "largest turn of an axis, 1 − |cos|")),
+        line.encode(alt.Y("objective:Q", title="objective: Σ negentropy").scale(zero=False)),
+        alt.layer(band, line.encode(logarithmic("median", each))),
+    )
+    drawn = [panel.properties(width=270, height=220) for panel in panels]
+    return alt.hconcat(*drawn).properties(title="Convergence")

@@ -7,10 +7,11 @@ from numpy.typing import NDArray
 
 from actlas import Activations, InputError
 
-from .fastica import Solution, fastica
+from .fastica import Solution, fastica, start
+from .reading import READ_ROWS, in_double
 from .rowsets import Pinned, RowSet, Streamed, pinned
 from .solvers import cross_check
-from .whitening import READ_ROWS, Whitening, whitening
+from .whitening import Whitening, whitening
 
 FAR_OUT = 5.0  # times the median norm
 ENOUGH_ROWS = 10  # a component; with fewer, axes fit noise
@@ -27,6 +28,11 @@ class Settings:
     max_iter: int
     seed: int
     solver: str
+    w_init: str = "random"
+
+    def start(self, k: int) -> NDArray[np.float64]:
+        """Axes (k, k) to begin with."""
+        return np.eye(k) if self.w_init == "identity" else start(k, self.seed)
 
     def check(self) -> None:
         """Raise InputError for what cannot be."""
@@ -97,7 +103,7 @@ def _chosen(
             )
         acts = acts.take(rows)
     if normalise:  # as a copy in memory: not what the paper does
-        X = acts.numpy()
+        X = acts.numpy(np.float64 if in_double(acts) else np.float32)
         acts = Activations.of(
             X / np.linalg.norm(X, axis=1, keepdims=True).clip(min=np.finfo(np.float32).tiny),
             rows=acts.rows,
@@ -139,14 +145,14 @@ def _sample(
 
 
 def _solve(held: RowSet, settings: Settings) -> Solution:
+    begin = settings.start(held.k)
     if settings.solver != "actlas":
         return cross_check(
-            settings.solver, held, settings.contrast, settings.tol, settings.max_iter,
-            settings.seed,
-        )  # fmt: skip
+            settings.solver, held, settings.contrast, settings.tol, settings.max_iter, begin
+        )
     return fastica(
         held, contrast=settings.contrast, tol=settings.tol, max_iter=settings.max_iter,
-        seed=settings.seed,
+        w_init=begin,
     )  # fmt: skip
 
 
@@ -166,7 +172,7 @@ def _stability(
         if len(part) <= part.k:
             return None  # too few to make axes of
         part = part.whitened()
-        other = _solve(part, replace(settings, seed=settings.seed + 1 + i))
+        other = _solve(part, replace(settings, seed=settings.seed + 1 + i, w_init="random"))
         assert part.root is not None
         axes = other.rotation @ part.root
         axes /= np.linalg.norm(axes, axis=1, keepdims=True)

@@ -9,6 +9,7 @@ from actlas import Activations
 
 from .items import BLOCK_ROWS
 from .project import Axes
+from .reading import row_blocks
 
 
 @dataclass(frozen=True)
@@ -34,7 +35,7 @@ def moments(
         (np.ones(top.size), (np.repeat(np.arange(k), items), top.ravel())), shape=(k, len(acts))
     )
     hoc, means, start = np.zeros((k, k)), np.zeros((k, k)), 0
-    for given in acts.torch_chunks(BLOCK_ROWS):
+    for given in row_blocks(acts, BLOCK_ROWS):
         S = axes(given).double()
         rows = slice(start, start + len(S))
         squares = S.square()

@@ -1,5 +1,6 @@
 """The analysis `ica_interpret`: how far axes can be read, and how they hang together."""
 
+from dataclasses import dataclass
 from typing import Annotated, Any
 
 import numpy as np
@@ -11,10 +12,12 @@ from . import interpret_figures as figures
 from .few_axes import Curve, curve, directions
 from .fit import token_weights
 from .hoc import clusters, moments, spanning_tree
-from .interpret_tables import Axis, FewAxes, Node, Summary
+from .interpret_tables import Axis, FewAxes, Node, Reduction, Summary
 from .intrusion import Intrusion, intrusion
 from .items import Items, fitted_rows, lengths, raw_axes, stable_axes
 from .project import Axes, Basis
+from .reading import rows_at
+from .reduction import ALPHA, Reduced, reduced
 from .tour import consecutive, tour
 
 WHITE: tuple[Basis, ...] = ("ica", "pca", "random")
@@ -23,15 +26,22 @@ RANDOM_ORDERS = 20
 
 
 @analysis(
-    version=1,
+    version=2,
     base="ica",
-    tables={"summary": Summary, "axes": Axis, "few_axes": FewAxes, "tree": Node},
+    tables={
+        "summary": Summary,
+        "axes": Axis,
+        "few_axes": FewAxes,
+        "reduction": Reduction,
+        "tree": Node,
+    },
     arrays={"hoc": "(k, k) higher-order correlation E[s_i² s_j²] of the ICA axes"},
     figures={
         "intrusion": figures.intrusion,
         "few_axes": figures.few_axes,
         "tree": figures.tree,
         "tour": figures.tour,
+        "reduction": figures.reduction,
     },
 )
 def ica_interpret(
@@ -43,6 +53,7 @@ def ica_interpret(
     tree_axes: Annotated[int, "axes in the tree, those of highest DistRatio"] = 150,
     n_clusters: Annotated[int, "clusters of the axes in the tree, at most"] = 10,
     tour_items: Annotated[int, "top items whose mean stands for an axis in the tour"] = 100,
+    alpha: Annotated[float, "axes of a block are merged by skewness^alpha"] = ALPHA,
     neighbours: Annotated[int, "nearest rows that few axes are to find"] = 10,
     sample: Annotated[int, "rows, one an item, that few axes are compared on"] = 2000,
     seed: Annotated[int, "seed of intruders, samples and random axes"] = 0,
@@ -57,8 +68,9 @@ def ica_interpret(
     few_axes: similarity by the p largest entries of the product of two rows of length 1. tree:
     maximum spanning tree of the higher-order correlation (Oyama, Yamagiwa & Shimodaira 2024).
     tour: an order in which neighbouring axes are alike (Yamagiwa, Takase & Shimodaira 2024).
+    reduction: axes that follow each other in an order, merged block by block into p dimensions.
     """
-    _check(top, runs, tree_axes, n_clusters, tour_items, neighbours, sample, seed)
+    _check(top, runs, tree_axes, n_clusters, tour_items, neighbours, sample, seed, alpha)
     rows = fitted_rows(acts, base)
     acts = acts if len(rows) == len(acts) else acts.take(rows)
     tokens = acts.rows.token
@@ -73,13 +85,15 @@ def ica_interpret(
     U = directions(found.means)
     alike = U @ U.T
     order = tour(alike)
+    drawn = _Drawn.of(acts, base, items, neighbours, sample, seed)
     tree = _tree(found.hoc, ours.ratio, tree_axes, n_clusters, seed)
     tree["token"] = [tokens[ours.top[a, 0]] for a in tree["axis"]]
     tree["stable"] = [stable_axes(base)[a] for a in tree["axis"]]
     tables = {
-        "summary": _summary(measured, alike, order, base, seed),
+        "summary": _summary(measured, {"cosine": alike, "hoc": found.hoc}, order, base, seed),
         "axes": _axes(measured, acts) | _places(measured, alike, order, base),
-        "few_axes": _few_table(_few_axes(acts, base, items, neighbours, sample, seed)),
+        "few_axes": _few_table(drawn.few_axes()),
+        "reduction": _reduction_table(drawn.reduced(order, _skewness(base), alpha, seed)),
         "tree": tree,
     }
     return Result(tables, {"hoc": found.hoc}, _remarks(acts, items, measured))
@@ -90,13 +104,15 @@ Pair = tuple[Intrusion, Intrusion]  # by normalised rows, by rows as they are
 
 def _check(
     top: int, runs: int, tree_axes: int, n_clusters: int, tour_items: int, neighbours: int,
-    sample: int, seed: int,
+    sample: int, seed: int, alpha: float,
 ) -> None:  # fmt: skip
     if top < 2 or runs < 1 or tree_axes < 1 or n_clusters < 1 or tour_items < 1 or neighbours < 1:
         raise InputError(
             "ica_interpret: top ≥ 2 and runs, tree_axes, n_clusters, tour_items, neighbours ≥ 1 "
             "are needed"
         )
+    if alpha < 0:
+        raise InputError(f"ica_interpret: alpha={alpha:g}; use 0 or more")
     if sample < 3:
         raise InputError(f"ica_interpret: sample={sample} rows; use 3 or more")
     if not 0 <= seed < 2**32:
@@ -126,21 +142,53 @@ def _weights(acts: Activations, base: Result) -> NDArray[np.float64]:
     return np.ones(len(acts))
 
 
-def _few_axes(
-    acts: Activations, base: Result, items: Items, neighbours: int, sample: int, seed: int
-) -> dict[str, Curve]:
-    rng = np.random.default_rng(seed)
-    n = min(sample, len(items))
-    chosen = rng.permutation(len(items))[:n]
-    sizes = np.diff(np.append(items.starts, len(items.order)))[chosen]
-    rows = items.order[items.starts[chosen] + (rng.random(n) * sizes).astype(np.int64)]
-    X = acts[rows]
-    pairs = rng.integers(0, n, (2, PAIRS))
-    pairs = pairs[:, pairs[0] != pairs[1]]
-    units = {basis: directions(Axes.of(base, basis, seed).exact(X)) for basis in WHITE}
-    cosines = units["ica"][:QUERIES] @ units["ica"].T  # the same in every white basis
-    most = min(neighbours, n - 1)
-    return {basis: curve(U, cosines, pairs, most) for basis, U in units.items()}
+@dataclass(frozen=True, eq=False)
+class _Drawn:
+    """Rows drawn by chance, one an item, on every white basis; pairs and queries among them.
+
+    axes: of each basis (n, k). pairs: (2, pairs). neighbours: how many are looked for.
+    """
+
+    axes: dict[Basis, NDArray[np.float64]]
+    pairs: NDArray[np.int64]
+    neighbours: int
+
+    @classmethod
+    def of(
+        cls, acts: Activations, base: Result, items: Items, neighbours: int, sample: int, seed: int
+    ) -> "_Drawn":
+        rng = np.random.default_rng(seed)
+        n = min(sample, len(items))
+        chosen = rng.permutation(len(items))[:n]
+        sizes = np.diff(np.append(items.starts, len(items.order)))[chosen]
+        rows = items.order[items.starts[chosen] + (rng.random(n) * sizes).astype(np.int64)]
+        X = rows_at(acts, rows)
+        pairs = rng.integers(0, n, (2, PAIRS))
+        pairs = pairs[:, pairs[0] != pairs[1]]
+        axes = {basis: Axes.of(base, basis, seed).exact(X) for basis in WHITE}
+        return cls(axes, pairs, min(neighbours, n - 1))
+
+    def few_axes(self) -> dict[str, Curve]:
+        units = {basis: directions(S) for basis, S in self.axes.items()}
+        cosines = units["ica"][:QUERIES] @ units["ica"].T  # the same in every white basis
+        return {b: curve(U, cosines, self.pairs, self.neighbours) for b, U in units.items()}
+
+    def reduced(
+        self, order: NDArray[np.int64], skewness: NDArray[np.float64], alpha: float, seed: int
+    ) -> dict[str, Reduced]:
+        orders = {
+            "tour": order,
+            "skewness": np.argsort(-skewness, kind="stable"),
+            "random": np.random.default_rng(seed).permutation(len(order)),
+        }
+        return reduced(
+            self.axes["ica"], orders, skewness, alpha, self.axes["pca"], self.pairs, QUERIES,
+            self.neighbours,
+        )  # fmt: skip
+
+
+def _skewness(base: Result) -> NDArray[np.float64]:
+    return np.asarray(base.tables["axes"]["skewness"], np.float64)
 
 
 def _tree(
@@ -162,23 +210,19 @@ def _tree(
 
 def _summary(
     measured: dict[str, Pair],
-    alike: NDArray[np.float64],
+    likeness: dict[str, NDArray[np.float64]],
     order: NDArray[np.int64],
     base: Result,
     seed: int,
 ) -> list[Summary]:
-    by_skewness = np.argsort(-np.asarray(base.tables["axes"]["skewness"], float), kind="stable")
+    by_skewness = np.argsort(-_skewness(base), kind="stable")
     rng = np.random.default_rng(seed)
     chance = [rng.permutation(len(order)) for _ in range(RANDOM_ORDERS)]
-    links: dict[str, float | None] = dict.fromkeys(
-        ("tour_cosine", "skewness_cosine", "random_cosine")
-    )
-    if len(order) > 1:
-        links = {
-            "tour_cosine": float(consecutive(alike, order).mean()),
-            "skewness_cosine": float(consecutive(alike, by_skewness).mean()),
-            "random_cosine": float(np.mean([consecutive(alike, o).mean() for o in chance])),
-        }
+    links: dict[str, float | None] = {}
+    for name, alike in likeness.items():
+        for way, ways in (("tour", [order]), ("skewness", [by_skewness]), ("random", chance)):
+            means = [consecutive(alike, o).mean() for o in ways] if len(order) > 1 else []
+            links[f"{way}_{name}"] = float(np.mean(means)) if means else None
     none: dict[str, float | None] = dict.fromkeys(links)
     return [
         Summary(
@@ -238,6 +282,15 @@ def _few_table(curves: dict[str, Curve]) -> dict[str, Any]:
         "overlap": np.concatenate([found.overlap for found in curves.values()]),
         "rank_correlation": np.concatenate([found.correlation for found in curves.values()]),
         "energy_share": np.concatenate([found.energy for found in curves.values()]),
+    }
+
+
+def _reduction_table(found: dict[str, Reduced]) -> dict[str, Any]:
+    return {
+        "order": [order for order, one in found.items() for _ in one.p],
+        "p": np.concatenate([one.p for one in found.values()]),
+        "overlap": np.concatenate([one.overlap for one in found.values()]),
+        "rank_correlation": np.concatenate([one.correlation for one in found.values()]),
     }
 
 

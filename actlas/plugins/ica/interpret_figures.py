@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from actlas import ResultTable
 
 BASES = ["ica", "pca", "random", "raw"]
+ORDERS = ["tour", "skewness", "random", "pca"]
 NAMED = 100  # axes whose names fit below a tour, or into a tree of common size
 TURNS = 300  # of the layout, after which no node moves by a width of itself
 
@@ -65,6 +66,33 @@ def few_axes(tables: Mapping[str, ResultTable]) -> Any:
         for name, title in panels.items()
     ]
     return alt.hconcat(*drawn).properties(title="Few axes against all")
+
+
+def reduction(tables: Mapping[str, ResultTable]) -> Any:
+    """What merged axes keep of the neighbours and of the order of cosines."""
+    import altair as alt
+
+    rows = list(tables["reduction"])
+    ticks = sorted({row["p"] for row in rows})
+    panels = [
+        alt.Chart(alt.Data(values=rows))
+        .mark_line(point=True)
+        .encode(
+            alt.X("p:Q", title="dimensions")
+            .scale(type="log", nice=False)
+            .axis(values=ticks, labelOverlap=True),
+            alt.Y(f"{name}:Q", title=title).scale(domain=[min(0, *tables["reduction"][name]), 1]),
+            alt.Color("order:N", sort=ORDERS, title="blocks of axes by").scale(domain=ORDERS),
+            tooltip=["order:N", "p:Q", "overlap:Q", "rank_correlation:Q"],
+        )
+        .properties(width=280, height=230)
+        for name, title in (
+            ("overlap", "nearest rows found"),
+            ("rank_correlation", "Spearman with the cosine of all axes"),
+        )
+    ]
+    note = "pca: first principal axes, of variance 1, not merged"
+    return alt.hconcat(*panels).properties(title=alt.Title("Fewer dimensions", subtitle=note))
 
 
 def tour(tables: Mapping[str, ResultTable]) -> Any:

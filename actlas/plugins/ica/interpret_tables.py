@@ -21,6 +21,9 @@ class Summary:
     tour_cosine: Annotated[float | None, "mean cosine of consecutive axes in the order of the tour"]
     skewness_cosine: Annotated[float | None, "the same, ordered by skewness"]
     random_cosine: Annotated[float | None, "the same, mean over 20 random orders"]
+    tour_hoc: Annotated[float | None, "mean E[s_i² s_j²] of consecutive axes of the tour"]
+    skewness_hoc: Annotated[float | None, "the same, ordered by skewness"]
+    random_hoc: Annotated[float | None, "the same, mean over 20 random orders"]
 
 
 @dataclass(frozen=True)
@@ -51,6 +54,18 @@ class FewAxes:
     overlap: Annotated[float, "share of the nearest rows by cosine that they find"]
     rank_correlation: Annotated[float, "Spearman's, with the cosine, over random pairs of rows"]
     energy_share: Annotated[float, "mean share of |s|² in a row's p largest s²"]
+
+
+@dataclass(frozen=True)
+class Reduction:
+    """What p dimensions give, each made of a block of consecutive axes."""
+
+    order: Annotated[
+        str, "tour, skewness, random: of the axes that are merged; pca: first principal axes"
+    ]
+    p: Annotated[int, "dimensions; the last is all of them, which is the cosine"]
+    overlap: Annotated[float, "share of the nearest rows by cosine of all axes that they find"]
+    rank_correlation: Annotated[float, "Spearman's, with that cosine, over random pairs of rows"]
 
 
 @dataclass(frozen=True)

@@ -10,6 +10,7 @@ from actlas import Activations, Result
 
 from .fit import row_norms
 from .project import Axes
+from .reading import row_blocks
 
 HELD = 1 << 27  # numbers held at a time, so that memory does not grow with rows × axes
 BLOCK_ROWS = 4096  # the same whatever chunks the host reads in, so that results are
@@ -36,7 +37,7 @@ def column_blocks(acts: Activations, axes: Axes) -> Iterator[NDArray[np.float32]
         part = axes.part(slice(first, first + at_once))
         columns = np.empty((part.k, len(acts)), np.float32)
         start = 0
-        for rows in acts.torch_chunks(BLOCK_ROWS):
+        for rows in row_blocks(acts, BLOCK_ROWS):
             block = part(rows)
             columns[:, start : start + len(block)] = block.T.cpu().numpy()
             start += len(block)
@@ -45,7 +46,7 @@ def column_blocks(acts: Activations, axes: Axes) -> Iterator[NDArray[np.float32]
 
 def lengths(acts: Activations, axes: Axes) -> NDArray[np.float32]:
     """Return the length |s| of every row, in axes; never 0."""
-    blocks = map(axes, acts.torch_chunks(BLOCK_ROWS))
+    blocks = map(axes, row_blocks(acts, BLOCK_ROWS))
     found = [block.norm(dim=1).cpu().numpy() for block in blocks]
     return np.concatenate(found).clip(min=np.finfo(np.float32).tiny)
 
@@ -55,7 +56,7 @@ def raw_axes(acts: Activations, base: Result) -> Axes:
     centre = Axes.of(base)
     unturned = Axes(centre.mean, np.eye(acts.width), centre.normalise)
     total, squares = np.zeros(acts.width), np.zeros(acts.width)
-    for rows in acts.chunks(BLOCK_ROWS):
+    for rows in acts.chunks(BLOCK_ROWS, np.float64):
         X = unturned.exact(rows)
         total += X.sum(axis=0)
         squares += (X**2).sum(axis=0)

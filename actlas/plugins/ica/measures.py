@@ -1,5 +1,6 @@
 """How far columns are from a normal distribution: skewness, kurtosis, two negentropies."""
 
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -35,6 +36,12 @@ class Measures:
         return self.turned(np.where(self.skewness < 0, -1.0, 1.0), order)
 
 
+def logcosh(u: "Tensor") -> "Tensor":
+    """log cosh u, which does not overflow."""
+    size = u.abs()
+    return (-2 * size).exp_().log1p_().add_(size).sub_(math.log(2))
+
+
 class Meter:
     """Takes in blocks of columns that have mean 0 and variance 1 over all blocks together."""
 
@@ -46,9 +53,8 @@ class Meter:
         """Add rows (n, columns), with weights (n,)."""
         import torch
 
-        squares, size = block.square(), block.abs()
-        logcosh = torch.nn.functional.softplus(-2 * size).add_(size)
-        terms = (block, squares, squares * block, squares.square(), logcosh, (squares / -2).exp_())
+        squares, bell = block.square(), (block.square() / -2).exp_()
+        terms = (block, squares, squares * block, squares.square(), logcosh(block), bell)
         for place, term in enumerate(terms):
             summed = term if weights is None else term * weights[:, None]
             self._sums[place] += summed.sum(dim=0, dtype=torch.float64).cpu().numpy()
@@ -56,13 +62,13 @@ class Meter:
 
     def measures(self) -> Measures:
         """Return the measures; the last rounding of mean and variance is taken out."""
-        mean, second, third, fourth, logcosh, bell = self._sums / self._weight
+        mean, second, third, fourth, log, bell = self._sums / self._weight
         variance = (second - mean**2).clip(min=np.finfo(float).tiny)
         central3 = third - 3 * mean * second + 2 * mean**3
         central4 = fourth - 4 * mean * third + 6 * mean**2 * second - 3 * mean**4
         return Measures(
             central3 / variance**1.5,
             central4 / variance**2 - 3,
-            (logcosh - np.log(2) - NORMAL_LOGCOSH) ** 2,
+            (log - NORMAL_LOGCOSH) ** 2,
             (-bell - NORMAL_GAUSS) ** 2,
         )

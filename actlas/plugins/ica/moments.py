@@ -12,6 +12,7 @@ from actlas import Activations, Result
 from .fastica import start
 from .pairing import Units
 from .project import Axes, Basis
+from .reading import row_blocks
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -84,7 +85,7 @@ def _blocks(
     axes.check(acts.width)
     used = acts if len(rows) == len(acts) else acts.take(rows)  # whole, they are read faster
     begin = 0
-    for chunk in used.torch_chunks(BLOCK):
+    for chunk in row_blocks(used, BLOCK):
         yield slice(begin, begin + len(chunk)), axes.quick(chunk)
         begin += len(chunk)
 

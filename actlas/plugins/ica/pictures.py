@@ -1,6 +1,7 @@
 """Figures of rows on the axes of `ica`: pairs of axes, and words beside axes."""
 
-from collections.abc import Mapping
+import math
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from actlas import ResultTable
@@ -8,6 +9,9 @@ from actlas import ResultTable
 from .figures import called, unstable
 
 PANEL = 190  # pixels of a scatter's side
+WIDE_PANEL = 460  # of the plane of several axes
+SPAN = (-1.1, 1.1)  # of that plane: no row of length 1 is outside
+SHADES = ("#4c78a8", "#f58518", "#e45756", "#72b7b2", "#54a24b", "#b279a2", "#9d755d", "#eeca3b")
 LETTER, LINE = 5.5, 12.0  # pixels of a letter and of a line
 NAMED_AXES = 6  # whose rows are named in the heat map
 
@@ -65,19 +69,61 @@ def _domain(values: list[float]) -> list[float]:
     return [min(values) - margin, max(values) + margin]
 
 
-def _name(points: list[dict[str, Any]], x: list[float], y: list[float]) -> None:
+def _name(
+    points: list[dict[str, Any]], x: Sequence[float], y: Sequence[float], panel: int = PANEL
+) -> None:
     """Set the side of outermost points whose names do not run into each other."""
     taken: list[tuple[float, float, float]] = []
     outer = [point for point in points if point["outer"]]
     for point in sorted(outer, key=lambda p: -max(abs(p["x"]), abs(p["y"]))):
-        across = PANEL * (point["x"] - x[0]) / (x[1] - x[0])
-        down = PANEL * (point["y"] - y[0]) / (y[1] - y[0])
+        across = panel * (point["x"] - x[0]) / (x[1] - x[0])
+        down = panel * (point["y"] - y[0]) / (y[1] - y[0])
         size = LETTER * len(point["shown"]) + 8
-        side = "left" if across < PANEL / 2 else "right"
+        side = "left" if across < panel / 2 else "right"
         begin = across if side == "left" else across - size
         if all(begin + size < b or begin > e or abs(down - d) > LINE for b, e, d in taken):
             taken.append((begin, begin + size, down))
             point["side"] = side
+
+
+def projection(tables: Mapping[str, ResultTable]) -> Any:
+    """Rows on some axes, which stand at equal angles in one plane; the outermost are named."""
+    import altair as alt
+
+    points = list(tables["projection"])
+    axes = list(dict.fromkeys(p["axis"] for p in points if p["axis"] is not None))
+    weak = unstable(tables)
+    names = {axis: f"{axis}{' (not stable)' if axis in weak else ''}" for axis in axes}
+    for point in points:
+        point |= {"shown": called(point), "side": "", "outer": point["axis"] is not None}
+        point["of"] = names.get(point["axis"], "other rows")
+    _name(points, SPAN, SPAN, WIDE_PANEL)
+    rays = []
+    for i, axis in enumerate(axes):
+        angle = 2 * math.pi * i / len(axes)
+        rays.append({"of": names[axis], "x": math.cos(angle), "y": math.sin(angle)})
+    x, y = (alt.X("x:Q", axis=None).scale(domain=SPAN), alt.Y("y:Q", axis=None).scale(domain=SPAN))
+    color = alt.Color("of:N", title="axis", sort=list(names.values())).scale(
+        domain=[*names.values(), "other rows"],
+        range=[SHADES[i % len(SHADES)] for i in range(len(names))] + ["#c3c8d0"],
+    )
+    lines = alt.Chart(alt.InlineData(values=rays)).mark_rule(opacity=0.5).encode(
+        x, y, color, x2=alt.datum(0), y2=alt.datum(0)
+    )  # fmt: skip
+    base = alt.Chart(alt.InlineData(values=points)).encode(x, y)
+    dots = base.mark_circle(size=16, opacity=0.9).encode(
+        color, tooltip=["shown:N", "of:N", "row:Q", "x:Q", "y:Q"]
+    )
+    words = [
+        base.mark_text(align=side, dx=dx, fontSize=10)
+        .encode(text="shown:N")
+        .transform_filter(f"datum.side == '{side}'")
+        for side, dx in (("left", 5), ("right", -5))
+    ]
+    return alt.layer(lines, dots, *words).properties(
+        width=WIDE_PANEL, height=WIDE_PANEL,
+        title=alt.Title("Rows on some axes in one plane", subtitle="a line's end: the axis alone"),
+    )  # fmt: skip
 
 
 def heatmap(tables: Mapping[str, ResultTable]) -> Any:

@@ -10,7 +10,8 @@ from numpy.typing import ArrayLike, NDArray
 from actlas import Activations, InputError, NonFiniteError, Result
 
 from .fastica import start
-from .whitening import NONFINITE, READ_ROWS, finite
+from .reading import row_blocks
+from .whitening import NONFINITE, finite
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -77,10 +78,13 @@ class Axes:
     def quick(self, rows: "Tensor") -> "Tensor":
         """Return the axes (n, k) of rows (n, width), made in float32: for sums over many rows.
 
-        Each number errs by about 1e-7 · |x − mean| · |reading vector|, which averages out.
+        Each number errs by about 1e-7 · |x − mean| · |reading vector|, which averages out. Rows in
+        float64 are read in float64.
         """
         import torch
 
+        if rows.dtype == torch.float64:
+            return self(rows)
         X = rows
         if self.normalise:
             X = X / X.norm(dim=1, keepdim=True).clamp_min(torch.finfo(torch.float32).tiny)
@@ -93,7 +97,7 @@ class Axes:
     def blocks(self, acts: Activations) -> "Iterator[Tensor]":
         """Yield the axes (n, k) of all rows, block by block; InputError for another width."""
         self.check(acts.width)
-        for rows in acts.torch_chunks(READ_ROWS):
+        for rows in row_blocks(acts):
             yield self(rows)
 
     def matrix(self, acts: Activations) -> "Tensor":

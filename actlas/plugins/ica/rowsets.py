@@ -9,7 +9,8 @@ from numpy.typing import NDArray
 
 from actlas import Activations
 
-from .whitening import READ_ROWS, Whitening
+from .reading import row_blocks
+from .whitening import Whitening
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -31,6 +32,10 @@ class RowSet(Protocol):
     def k(self) -> int:
         """Directions."""
 
+    @property
+    def judged(self) -> int:
+        """Rows, the first, on which the objective is taken at every pass."""
+
     def __len__(self) -> int:
         """Return the number of rows."""
 
@@ -51,14 +56,18 @@ class Pinned:
         """Directions."""
         return int(self.rows.shape[1])
 
+    @property
+    def judged(self) -> int:
+        """A block of them, since they are in an order drawn by chance."""
+        return min(len(self), max(256, BLOCK_NUMBERS // self.k))
+
     def __len__(self) -> int:
         return len(self.rows)
 
     def blocks(self) -> "Iterator[tuple[Tensor, Tensor | None]]":
         """See `RowSet`."""
-        step = max(256, BLOCK_NUMBERS // self.k)
-        for start in range(0, len(self), step):
-            part = slice(start, start + step)
+        for start in range(0, len(self), self.judged):
+            part = slice(start, start + self.judged)
             yield self.rows[part], None if self.weights is None else self.weights[part]
 
     def half(self, i: int, of: int) -> "Pinned":
@@ -105,6 +114,11 @@ class Streamed:
         """Directions."""
         return len(self.whitening.variances)
 
+    @property
+    def judged(self) -> int:
+        """All: they are in no order of chance, and reading them costs more."""
+        return len(self)
+
     def __len__(self) -> int:
         return len(self.acts)
 
@@ -113,7 +127,7 @@ class Streamed:
         import torch
 
         start = 0
-        for chunk in self.acts.torch_chunks(READ_ROWS):
+        for chunk in row_blocks(self.acts):
             rows = self.whitening(chunk)
             weights = None
             if self.weights is not None:
@@ -133,7 +147,7 @@ def pinned(
     where = torch.from_numpy(place)
     kept: Tensor | None = None
     start = 0
-    for chunk in acts.torch_chunks(READ_ROWS):
+    for chunk in row_blocks(acts):
         rows = whitening(chunk)
         if kept is None:
             kept = torch.empty((len(acts), rows.shape[1]), device=rows.device)

@@ -8,12 +8,17 @@ from numpy.typing import NDArray
 
 from actlas import InputError
 
-from .fastica import Solution, decorrelated, start
+from .fastica import Solution, decorrelated
 from .rowsets import Pinned, RowSet
 
 
 def cross_check(
-    solver: str, held: RowSet, contrast: str, tol: float, max_iter: int, seed: int
+    solver: str,
+    held: RowSet,
+    contrast: str,
+    tol: float,
+    max_iter: int,
+    w_init: NDArray[np.float64],
 ) -> Solution:
     """Solve with scikit-learn or python-picard, from the start that ours has."""
     if not isinstance(held, Pinned) or held.weights is not None:
@@ -22,7 +27,7 @@ def cross_check(
         )
     Z = held.rows.double().cpu().numpy()
     Z = Z if held.root is None else Z @ held.root
-    given = (Z, contrast, tol, max_iter, start(held.k, seed))
+    given = (Z, contrast, tol, max_iter, w_init)
     return _sklearn(*given) if solver == "sklearn" else _picard(*given)
 
 
@@ -59,6 +64,7 @@ def _picard(
 
 
 def _solution(W: NDArray[np.float64], passes: int, converged: bool) -> Solution:
-    """They do not say how far each axis turned."""
+    """They do not say how far each axis turned, nor what the objective was."""
     unknown = np.full(len(W), 0.0 if converged else np.inf)
-    return Solution(decorrelated(W), [np.nan] * passes, converged, unknown)
+    untold = [np.full(len(W), np.nan)] * passes
+    return Solution(decorrelated(W), [np.nan] * passes, converged, unknown, untold)

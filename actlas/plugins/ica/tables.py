@@ -67,10 +67,20 @@ class Measured:
 
 @dataclass(frozen=True)
 class Iteration:
-    """One pass over the rows."""
+    """One pass over the rows; the objective is that of the axes it began with.
+
+    Where rows are held in memory it is taken on as many as 2²⁰ numbers hold, drawn by chance and
+    the same at every pass: it is there to see that it rises and comes to rest.
+    """
 
     iteration: Annotated[int, "number of the pass, from 1"]
     limit: Annotated[float | None, "largest | |⟨w⁺, w⟩| − 1 |"]
+    objective: Annotated[
+        float | None, "Σ of (E G(s) − E G(ν))² over axes, G the contrast, ν standard normal"
+    ]
+    low: Annotated[float | None, "what a tenth of the axes' terms of it lie below"]
+    median: Annotated[float | None, "what half of them lie below"]
+    high: Annotated[float | None, "what nine tenths of them lie below"]
 
 
 @dataclass(frozen=True)
@@ -85,6 +95,18 @@ class ScatterPoint:
     x: Annotated[float, "the row on the first axis, in its standard deviations"]
     y: Annotated[float, "the row on the second"]
     outer: Annotated[bool, "whether it is among the 5 furthest from 0 on either axis"]
+
+
+@dataclass(frozen=True)
+class PlanePoint:
+    """One row in the plane onto which some axes are projected, at equal angles."""
+
+    axis: Annotated[int | None, "axis at whose high end the row lies; none: drawn by chance"]
+    rank: Annotated[int | None, "place on that end, 1 to 5"]
+    row: Annotated[int, "row of the activations"]
+    token: Annotated[str | None, "token or word of the row; none where it is a whole sample"]
+    x: Annotated[float, "Σ (s_i / |s|) cos(2πi / m) over the m axes, i the place among them"]
+    y: Annotated[float, "Σ (s_i / |s|) sin(2πi / m)"]
 
 
 @dataclass(frozen=True)

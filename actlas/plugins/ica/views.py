@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from actlas import Activations
+from actlas import Activations, InputError
 
 from .extremes import Extremes
 from .fit import Fit
+from .reading import READ_ROWS, rows_at
 from .rowsets import Pinned
 from .tables import ScatterPoint
-from .whitening import READ_ROWS
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -24,6 +24,7 @@ SCATTER_ROWS = 500  # as many as a small panel can show
 LABELLED = 5  # outermost rows of either axis of a pair
 HEAT_AXES = 30  # the paper has 100, which is 50,000 numbers a run; 30 are 4,500
 HEAT_ROWS = 5  # of each axis
+PLANE_AXES = 5  # in one plane where none are named
 TINY = 1e-30  # length of a row that is the mean itself
 
 Columns = dict[str, Any]
@@ -49,7 +50,7 @@ class Reader:
         """Return unnormalised axes (n, k) of some rows in the bases ica and pca."""
         import torch
 
-        Z = self.found.white(torch.from_numpy(self.found.used[places])).double().numpy()
+        Z = self.found.white(torch.from_numpy(rows_at(self.found.used, places))).double().numpy()
         return {"ica": Z @ self.rotation.T, "pca": Z}
 
     def names(self, places: NDArray[np.int64]) -> Columns:
@@ -85,12 +86,15 @@ def views(
     top: int,
     unique: bool,
     seed: int,
+    plane: Sequence[int] | None,
 ) -> dict[str, Columns]:
-    """Make the tables top_rows, scatter and heatmap from one pass over the rows.
+    """Make the tables top_rows, scatter, projection and heatmap from one pass over the rows.
 
-    unique: of the rows of one token only the outermost at each end counts.
+    unique: of the rows of one token only the outermost at each end counts. plane: axes that are
+    projected, None: the first.
     """
     reader = Reader(found, rotation, acts)
+    drawn = _plane(plane, len(rotation))
     kinds = reader.kinds() if unique else None
     pairs = shown_pairs(len(rotation))
     paired = sorted({axis for pair in pairs for axis in pair})
@@ -107,8 +111,30 @@ def views(
     return {
         "top_rows": _top_rows(reader, {"high": high, "low": low}, top),
         "scatter": _scatter(reader, pairs, far, seed),
+        "projection": _projection(reader, drawn, high, seed),
         "heatmap": _heatmap(reader, high),
     }
+
+
+def plane_axes(named: str | None) -> list[int] | None:
+    """Read the numbers of axes, as "0,3,4"; InputError for anything else."""
+    if named is None:
+        return None
+    try:
+        found = [int(part) for part in named.split(",")]
+    except ValueError:
+        found = []
+    if len(found) < 2 or len(set(found)) < len(found) or min(found) < 0:
+        raise InputError(f"ica: plane={named!r}; name two or more axes, as 0,1,2")
+    return found
+
+
+def _plane(axes: Sequence[int] | None, k: int) -> list[int]:
+    if axes is None:
+        return list(range(min(PLANE_AXES, k)))
+    if max(axes) >= k:
+        raise InputError(f"ica: plane names axis {max(axes)}; there are 0 to {k - 1}")
+    return list(axes)
 
 
 def shown_pairs(k: int) -> list[tuple[int, int]]:
@@ -155,8 +181,7 @@ def _scatter(
     reader: Reader, pairs: list[tuple[int, int]], far: dict[str, Extremes], seed: int
 ) -> Columns:
     """A sample of rows drawn by chance, and the outermost ones, on pairs of axes."""
-    n = len(reader.found.used)
-    sample = np.random.default_rng(seed).choice(n, min(SCATTER_ROWS, n), replace=False)
+    sample = _sample(reader, seed)
     paired = sorted({axis for pair in pairs for axis in pair})
     outermost = {basis: extremes.found() for basis, extremes in far.items()}
     places = np.unique(np.concatenate([sample, *(found.rows for found in outermost.values())]))
@@ -179,6 +204,30 @@ def _scatter(
                 | reader.names(places[drawn])
             )
     return _joined(parts) if parts else {field.name: [] for field in fields(ScatterPoint)}
+
+
+def _projection(reader: Reader, axes: list[int], high: Extremes, seed: int) -> Columns:
+    """Shares in some axes, which stand at equal angles (Yamagiwa et al. 2023, figure 1)."""
+    found = high.found()
+    shown = np.isin(found.columns, axes) & (found.ranks <= LABELLED)
+    owners, ranks, outer = found.columns[shown], found.ranks[shown], found.rows[shown]
+    order = np.lexsort((ranks, np.array([axes.index(owner) for owner in owners])))
+    drawn = np.setdiff1d(_sample(reader, seed), outer)
+    rows = np.concatenate([outer[order], drawn])
+    S = reader.axes(rows)["ica"]
+    shares = S / np.linalg.norm(S, axis=1, keepdims=True).clip(min=TINY)
+    angles = 2 * np.pi * np.arange(len(axes)) / len(axes)
+    return reader.names(rows) | {
+        "axis": owners[order].tolist() + [None] * len(drawn),
+        "rank": ranks[order].tolist() + [None] * len(drawn),
+        "x": shares[:, axes] @ np.cos(angles),
+        "y": shares[:, axes] @ np.sin(angles),
+    }
+
+
+def _sample(reader: Reader, seed: int) -> NDArray[np.int64]:
+    n = len(reader.found.used)
+    return np.random.default_rng(seed).choice(n, min(SCATTER_ROWS, n), replace=False)
 
 
 def _heatmap(reader: Reader, high: Extremes) -> Columns:

@@ -8,13 +8,14 @@ from numpy.typing import NDArray
 
 from actlas import Activations, InputError, NonFiniteError
 
+from .reading import row_blocks
+
 if TYPE_CHECKING:
     from torch import Tensor
 
-READ_ROWS = 512  # the same whatever chunks the host reads in, so that results are
 FLOAT32_RATIO = 1e-5  # σ_j / σ_max of a direction that float32 rounding alone can make
-EXACT = {"float16": 2.0**-11, "bfloat16": 2.0**-8}  # unit roundoff of what numbers were kept in
-
+# Unit roundoff of what numbers may have been kept in.
+EXACT = {"bfloat16": 2.0**-8, "float16": 2.0**-11, "float32": 2.0**-24, "float64": 2.0**-53}
 
 NONFINITE = (
     "rows hold NaN or infinity; leave them out with acts.take(acts.finite_rows()), in a store with "
@@ -77,8 +78,9 @@ class _Moments:
     def add(self, rows: "Tensor", weights: "Tensor") -> None:
         import torch
 
-        for name in list(self._exact):
-            if not torch.equal(rows.to(getattr(torch, name)).float(), rows):
+        finest = torch.finfo(rows.dtype).eps / 2
+        for name in [name for name, unit in self._exact.items() if unit > finest]:
+            if not torch.equal(rows.to(getattr(torch, name)).to(rows.dtype), rows):
                 del self._exact[name]
         X = rows.double()
         if self.shift is None:
@@ -102,11 +104,13 @@ class _Moments:
         """Variance of a direction that holds nothing but rounding.
 
         A number kept with unit roundoff u errs by u·|x|·√(1/6) at most on average over its binade;
-        twice that standard deviation is told apart from rounding.
+        twice that standard deviation is told apart from rounding. Rows in float32 or less come of
+        a network that computed as coarsely.
         """
-        unit = max(self._exact.values(), default=2.0**-24)
+        unit = max(self._exact.values())
         kept = 4 * unit**2 / 6 * self.rounding / self.weight
-        return max(kept, largest * max(FLOAT32_RATIO**2, np.finfo(float).eps * width))
+        made = 0.0 if unit == EXACT["float64"] else FLOAT32_RATIO**2
+        return max(kept, largest * max(made, np.finfo(float).eps * width))
 
 
 def whitening(acts: Activations, weights: NDArray[np.float64], k: int | None) -> Whitening:
@@ -118,7 +122,7 @@ def whitening(acts: Activations, weights: NDArray[np.float64], k: int | None) ->
 
     moments = _Moments(acts.width)
     device, start = None, 0
-    for rows in acts.torch_chunks(READ_ROWS):
+    for rows in row_blocks(acts):
         device = device or rows.device
         moments.add(rows, torch.from_numpy(weights[start : start + len(rows)]).to(device))
         start += len(rows)
