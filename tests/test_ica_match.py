@@ -7,9 +7,9 @@ import pytest
 
 from actlas import Activations, InputError, Others, Result, Rows
 from actlas.plugins.ica import Axes, ica, ica_match, transform
-from actlas.plugins.ica.matching import Null, match
+from actlas.plugins.ica.matching import Null, _blocks, _exchanged, match, shuffled
 from actlas.plugins.ica.moments import cross, side
-from actlas.plugins.ica.pairing import pair, read_dictionary
+from actlas.plugins.ica.pairing import How, Pairing, Units, pair, read_dictionary
 from actlas.testing import checks
 
 STRENGTH = (0.9, 0.6, 0.4)  # planted r of the first axes of both sides
@@ -167,6 +167,36 @@ def test_words_pair_in_all_occurrences_and_weigh_one():
     assert not np.allclose(wanted, np.corrcoef(*(m.T for m in means))[:3, 3:], atol=0.05)
 
 
+def test_occurrences_can_weigh_one_each():
+    (S, left), (T, right) = occurrences(seed=1), occurrences(n=80, kinds=12, seed=2)
+    source, target = exact(S, worded(left)), exact(T, worded(right))
+    pairs = [(i, j, 1.0) for i, u in enumerate(left) for j, v in enumerate(right) if u == v]
+    result = matched(source, target, pairs="tokens", weigh="occurrences")
+    np.testing.assert_allclose(result.arrays["correlations"][0], enumerated(S, T, pairs), atol=1e-6)
+    assert row(result)["row_pairs"] == len(pairs)
+    each = np.array([left.count(w) * right.count(w) for w in set(left) & set(right)])
+    effective = each.sum() ** 2 / (each**2).sum()
+    assert row(result)["chance_r"] == pytest.approx(np.sqrt(2 * np.log(9) / effective))
+
+
+def test_shuffled_words_keep_the_weight_of_the_observation(monkeypatch):
+    """r of every shuffle is Pearson's, though words of other variance stand in it now."""
+    (S, left), (T, right) = occurrences(seed=1), occurrences(n=80, kinds=12, seed=2)
+    (a, base), (b, its) = exact(S, worded(left)), exact(T, worded(right))
+    pairing = pair(a, b, How("tokens", weigh="occurrences"))
+    order = np.random.default_rng(0).permutation(len(pairing.target.lines))
+    monkeypatch.setattr("actlas.plugins.ica.matching._exchanged", lambda *_: order)
+    one = side(a, base, pairing.source, 0)
+    other = side(b, its, pairing.target, 1, squares=True)
+    (r,) = shuffled(one, other, pairing, 1, 0)
+    pairs = []
+    for u, v, each in zip(pairing.left, order[pairing.right], pairing.each, strict=True):
+        here = pairing.source.rows[pairing.source.unit == u]
+        there = pairing.target.rows[pairing.target.unit == v]
+        pairs += [(i, j, each / len(here) / len(there)) for i in here for j in there]
+    np.testing.assert_allclose(r, enumerated(S, T, pairs), atol=1e-5)
+
+
 def test_lines_of_a_dictionary_are_observations(tmp_path):
     (S, left), (T, right) = occurrences(seed=1), occurrences(seed=2, letters="ABCDEFGHIJKLMNOP")
     lines = [("a", "A"), ("a", "B"), ("a", "C"), ("b", "A"), ("c", "D"), ("q", "A"), ("d", "Z")]
@@ -320,6 +350,39 @@ def test_whole_words_are_shuffled():
     assert row(result)["shared"] == 0
 
 
+@pytest.mark.parametrize("both", [False, True], ids=["of one word", "of several"])
+def test_translations_of_a_word_are_not_taken_for_independent(tmp_path, both):
+    """Synonyms are the same vector: shuffled one by one they would pass for many observations."""
+    meanings, many = 60, 4
+    rng = np.random.default_rng(0)
+    one, other = rng.exponential(size=(2, meanings, 4))
+    here = [(m, i) for m in range(meanings) for i in range(many if both else 1)]
+    there = [(m, i) for m in range(meanings) for i in range(many)]
+    lines = [f"s{m}.{i} t{n}.{j}" for m, i in here for n, j in there if m == n]
+    (tmp_path / "d.txt").write_text("\n".join(lines))
+    source = exact(one[[m for m, _ in here]], worded([f"s{m}.{i}" for m, i in here]))
+    target = exact(other[[m for m, _ in there]], worded([f"t{m}.{i}" for m, i in there]))
+    result = matched(source, target, pairs="dictionary", dictionary=str(tmp_path / "d.txt"))
+    single = matched(exact(one), exact(other))
+    assert row(result)["level_r"] == pytest.approx(row(single)["level_r"], rel=0.1)
+
+
+def test_words_that_hang_together_as_no_others_do_change_places_one_by_one():
+    """One component of unlike words, beside three alike: everything moves, lines stay equal."""
+    left = np.array([0, 0, 0, 1, 1, 2, 3, 4, 5, 6])
+    right = np.array([0, 1, 2, 2, 3, 4, 5, 6, 7, 7])
+    source = Units(np.arange(7), np.arange(7), np.bincount(left))
+    target = Units(np.arange(8), np.arange(8), np.bincount(right))
+    blocks = _blocks(Pairing(source, target, left, right))
+    seen = {tuple(_exchanged(blocks, 8, np.random.default_rng(s)).tolist()) for s in range(60)}
+    assert all(sorted(places) == list(range(8)) for places in seen)
+    assert all((target.lines[list(places)] == target.lines).all() for places in seen)
+    moved = np.array(sorted(seen))
+    assert set(moved[:, 0]) == {0, 1, 3}
+    assert set(moved[:, 2]) == {2, 7}
+    assert set(moved[:, 4]) == {4, 5, 6}
+
+
 def test_the_hub_orders_axes_by_their_sum_over_targets():
     one, other = planted(n=1_000, d=5, strength=(0.3, 0.1, 0.9))
     _, third = planted(n=1_000, d=5, strength=(0.2, 0.1, 0.8), seed=0)
@@ -431,7 +494,7 @@ def test_blocks_do_not_change_the_moments(monkeypatch):
     (a, base), (b, its) = exact(S, worded(left)), exact(T, worded(right))
 
     def correlated():
-        pairing = pair(a, b, "tokens", None, False)
+        pairing = pair(a, b, How("tokens"))
         one, other = side(a, base, pairing.source, 0), side(b, its, pairing.target, 1)
         covariance = cross(one, other, pairing.left, pairing.right)
         return one.scale("ica") @ covariance @ other.scale("ica").T

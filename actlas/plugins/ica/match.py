@@ -14,7 +14,7 @@ from .fit import row_norms
 from .match_tables import Cell, CurvePoint, HubAxis, Matched, Pair
 from .matching import Assignment, Match, Null, match, shuffled
 from .moments import BASES, Side, cross, side
-from .pairing import Pairing, Pairs, pair
+from .pairing import How, Pairing, Pairs, Weigh, pair
 from .project import Basis
 
 FIRST = 100  # pairs of axes of highest r, that the paper compares bases by
@@ -49,6 +49,9 @@ def ica_match(
         "file",
     ] = None,
     fold: Annotated[bool, "strip ##, Ġ and ▁ from words, and lower their case"] = False,
+    weigh: Annotated[
+        Weigh, "words: each weighs 1; occurrences: every pair of a word's occurrences does"
+    ] = "words",
     assignment: Annotated[
         Assignment, "greedy: the highest r first; optimal: the greatest total r"
     ] = "greedy",
@@ -61,23 +64,26 @@ def ica_match(
     """Match the independent axes of a site with those of others: layers, models, languages.
 
     C holds the weighted Pearson correlation, over paired rows, of every axis of the source with
-    every axis of a target, and pairs are taken by falling signed r (Yamagiwa, Oyama & Shimodaira
-    2023, section 4 and appendix). The source is the hub: every target is matched to it by itself.
-    A word that occurs several times is paired in all its occurrences with all occurrences of its
-    partner, and weighs 1 in all; every dictionary line is one observation. Sites of different
-    models are told to be of the same data by nothing but their places: see the warnings.
+    every axis of a target, and pairs are taken by falling signed r (Yamagiwa, Oyama &
+    Shimodaira 2023, section 4 and appendix). The source is the hub: every target is matched to
+    it by itself. A word that occurs several times is paired in all its occurrences with all
+    occurrences of its partner, and weighs 1 in all; every dictionary line is one observation.
+    weigh=occurrences and fold are the variant of Yamagiwa, Oyama & Shimodaira 2025: the
+    commonest words decide then. Sites of different models are told to be of the same data by
+    nothing but their places: see the warnings.
 
     p is family-wise: the chance that any of the k k' axis pairs reaches r after rows (or words,
-    whole) were shuffled. One level holds for all ranks: a later match is the highest of those
-    left, so that the shuffles' r at the same rank would call chance shared. Shuffling takes
-    rows for independent; rows of one sentence are not quite, and p is then too small.
-    Principal and random axes, turned to positive skewness and matched alike, are for comparison.
+    whole, and all translations of a word together) were shuffled. One level holds for all
+    ranks: a later match is the highest of those left, so that the shuffles' r at the same rank
+    would call chance shared. Shuffling takes rows for independent; rows of one sentence are not
+    quite, and p is then too small. Principal and random axes, turned to positive skewness and
+    matched alike, are for comparison.
     """
     _check(others, pairs, dictionary, permutations, level, seed)
     paths = _paths(dictionary, others)
     source = _Site(Other("source", acts, base), seed)
     found = [
-        source.compared(_Site(other, seed + 1 + i), pair_by=(pairs, path, fold),
+        source.compared(_Site(other, seed + 1 + i), how=How(pairs, path, fold, weigh),
                         chance=(assignment, permutations, seed))
         for i, (other, path) in enumerate(zip(others, paths, strict=True))
     ]  # fmt: skip
@@ -133,16 +139,16 @@ class _Site:
         self,
         target: "_Site",
         *,
-        pair_by: tuple[Pairs, str | None, bool],
+        how: How,
         chance: tuple[Assignment, int | None, int],
     ) -> "_Compared":
         """Pair rows with those of a target, correlate axes, and match them."""
-        pairs, path, fold = pair_by
-        pairing = pair(self.acts, target.acts, pairs, path, fold)
-        self._enough(target, pairing, pairs)
+        pairing = pair(self.acts, target.acts, how)
+        self._enough(target, pairing, how.pairs)
         left = side(self.acts, self.base, pairing.source, self.seed)
-        right = side(target.acts, target.base, pairing.target, target.seed)
-        covariance = cross(left, right, pairing.left, pairing.right)
+        uneven = pairing.each is not None
+        right = side(target.acts, target.base, pairing.target, target.seed, squares=uneven)
+        covariance = cross(left, right, pairing.left, pairing.right, pairing.each)
         r = {basis: _correlations(left, right, basis, covariance) for basis in BASES}
         assignment, permutations, seed = chance
         null = Null.of(shuffled(left, right, pairing, permutations, seed), assignment)
@@ -188,7 +194,7 @@ class _Compared:
             first["ica"], first["pca"], first["random"],
             shared=int(self.shared(level).sum()),
             level_r=self.null.level(level),
-            chance_r=float(np.sqrt(2 * np.log(k * other) / len(self.pairing))),
+            chance_r=float(np.sqrt(2 * np.log(k * other) / self.pairing.effective)),
             matched=min(k, other),
             axes=k,
             target_axes=other,
