@@ -24,6 +24,12 @@ def fitted_rows(acts: Activations, base: Result) -> NDArray[np.int64]:
     return np.flatnonzero(norms <= far * np.median(norms))
 
 
+def fitted(acts: Activations, base: Result) -> Activations:
+    """Return the rows that a run was fitted to."""
+    rows = fitted_rows(acts, base)
+    return acts if len(rows) == len(acts) else acts.take(rows)
+
+
 def stable_axes(base: Result) -> list[bool | None]:
     """Return of every axis whether it is stable; None where the run did not ask."""
     return [None if flag is None else bool(flag) for flag in base.tables["axes"]["stable"]]

@@ -10,11 +10,11 @@ from numpy.typing import NDArray
 from actlas import Activations, InputError, Other, Others, Result, analysis
 
 from . import match_figures as figures
-from .fit import row_norms
+from .items import fitted
 from .match_tables import Cell, CurvePoint, HubAxis, Matched, Pair
 from .matching import Assignment, Match, Null, match, shuffled
 from .moments import BASES, Side, cross, side
-from .pairing import How, Pairing, Pairs, Weigh, pair
+from .pairing import How, Pairing, Pairs, Weigh, dictionaries, pair
 from .project import Basis
 
 FIRST = 100  # pairs of axes of highest r, that the paper compares bases by
@@ -79,8 +79,8 @@ def ica_match(
     quite, and p is then too small. Principal and random axes, turned to positive skewness and
     matched alike, are for comparison.
     """
-    _check(others, pairs, dictionary, permutations, level, seed)
-    paths = _paths(dictionary, others)
+    _check(others, permutations, level, seed)
+    paths = dictionaries("ica_match", dictionary, pairs, len(others))
     source = _Site(Other("source", acts, base), seed)
     found = [
         source.compared(_Site(other, seed + 1 + i), how=How(pairs, path, fold, weigh),
@@ -98,29 +98,11 @@ def ica_match(
     return Result(tables, {"correlations": _padded([one.r["ica"] for one in found])}, said)
 
 
-def _check(
-    others: Others, pairs: str, dictionary: str | None, permutations: int | None, level: float,
-    seed: int,
-) -> None:  # fmt: skip
-    if (pairs == "dictionary") != (dictionary is not None):
-        raise InputError("ica_match: pairs=dictionary and dictionary=FILE go together")
+def _check(others: Others, permutations: int | None, level: float, seed: int) -> None:
     if not 0 < level < 1 or (permutations is not None and permutations < 2):
         raise InputError("ica_match: 0 < level < 1 and permutations ≥ 2 are needed")
     if not 0 <= seed < 2**32 - len(others) - 1:
         raise InputError(f"ica_match: seed={seed} must lie between 0 and about 2³²")
-
-
-def _paths(dictionary: str | None, others: Others) -> list[str | None]:
-    """One dictionary for each other site."""
-    if dictionary is None:
-        return [None] * len(others)
-    paths: list[str | None] = [path.strip() for path in dictionary.split(",")]
-    if len(paths) not in (1, len(others)):
-        raise InputError(
-            f"ica_match: {len(paths)} dictionaries for {len(others)} other sites; give one for all "
-            f"or one for each, in order, parted by commas"
-        )
-    return paths * len(others) if len(paths) == 1 else paths
 
 
 class _Site:
@@ -129,11 +111,7 @@ class _Site:
     def __init__(self, other: Other, seed: int):
         assert other.base is not None
         self.name, self.base, self.seed = other.name, other.base, seed
-        self.acts = other.acts
-        most = float(other.base.parameters.get("outlier_norm", 0.0))
-        if most > 0:
-            norms = row_norms(other.acts)
-            self.acts = other.acts.take(norms <= most * np.median(norms))
+        self.acts = fitted(other.acts, other.base)
 
     def compared(
         self,

@@ -98,6 +98,19 @@ class How:
     weigh: Weigh = "words"
 
 
+def dictionaries(who: str, given: str | None, pairs: Pairs, others: int) -> list[str | None]:
+    """One dictionary for each other site; InputError where there are more, or fewer than one."""
+    if (pairs == "dictionary") != (given is not None):
+        raise InputError(f"{who}: pairs=dictionary and dictionary=FILE go together")
+    paths = [None] if given is None else [path.strip() for path in given.split(",")]
+    if len(paths) not in (1, others):
+        raise InputError(
+            f"{who}: {len(paths)} dictionaries for {others} other sites; give one for all or one "
+            f"for each, in order, parted by commas"
+        )
+    return [*paths] * others if len(paths) == 1 else [*paths]
+
+
 def pair(source: Activations, target: Activations, how: How) -> Pairing:
     """Pair the rows of two sites; InputError where rows are not of the kind that is asked for."""
     if how.pairs == "rows":
@@ -225,3 +238,23 @@ def _of_rows(source: Rows, target: Rows, a: NDArray[np.int64], b: NDArray[np.int
         s != t and s is not None and t is not None and folded(s) != folded(t) for s, t in tokens
     )
     return Pairing(Units(a, n, once), Units(b[order], n, once), n, right, unlike=unlike)
+
+
+def vocabulary(acts: Activations, units: Units, how: How, most: int) -> NDArray[np.int64]:
+    """Return the unit of every row (rows,), with units for what is not paired; −1: left out.
+
+    The units of the pairing come first, then other words (rows where rows are paired) as they
+    appear, until there are `most`.
+    """
+    code = np.full(len(acts), -1)
+    code[units.rows] = units.unit
+    rest, used = np.flatnonzero(code < 0), len(units.lines)
+    if how.pairs == "rows":
+        code[rest[: max(0, most - used)]] = used + np.arange(len(rest))[: max(0, most - used)]
+        return code
+    words = _words(acts, how.pairs, how.fold)
+    numbers: dict[str, int] = {}
+    for row in rest.tolist():
+        number = used + numbers.setdefault(words[row], len(numbers))
+        code[row] = number if number < most else -1
+    return code
