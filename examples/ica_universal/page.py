@@ -37,8 +37,8 @@ FIGURES = (
      "other words' names (all should lie on the grey band)."),
     ("aligned", "words", "precision",
      "Words of ppmi-A that were kept out, looked for in the other models by axes that were matched "
-     "(ICA, PCA) or a matrix that was fitted (Procrustes, least squares) on the other words. On the "
-     "right both sides were first mapped at random: ICA should not mind."),
+     "(ICA, PCA) or a matrix that was fitted (Procrustes, least squares) on the other words. On "
+     "the right both sides were first mapped at random: ICA should not mind."),
     ("matches", "layers", "curves", "Matched axes from layers.2 to the other layers of MiniLM."),
     ("matches", "scenes", "curves",
      "Matched axes from the pictures' autoencoder to MiniLM's captions of the same scenes."),
