@@ -283,6 +283,24 @@ def test_what_cannot_be_done_is_said_in_a_line(settings, said):
     assert "\n" not in str(raised.value)
 
 
+def test_rows_that_are_not_the_bases_are_refused():
+    one, (b, other) = two_languages(n=40, d=3)
+    same = Activations.of(np.ones((40, 3)), rows=b.rows)
+    with pytest.raises(InputError, match="do not vary in all 3 components"):
+        aligned(one, (same, other))
+
+
+def test_a_sample_of_the_rows_is_made_white_before_the_fit_after_the_map():
+    (acts, base), _ = two_languages(n=3_000, d=4)
+    whole, part = (
+        _Site(Other("x", acts, base), (0, 0), gb, mapped=True).axes["mapped"]["ica"]
+        for gb in (1.0, 400 * 4 * 4 / 1e9)
+    )
+    r = np.abs(whole @ part.T / np.linalg.norm(part, axis=1))
+    assert r.max(axis=1).min() > 0.97
+    assert not np.allclose(part @ part.T, np.eye(4), atol=1e-3)  # white on the sample
+
+
 def test_words_that_do_not_meet_are_refused():
     one, (b, other) = two_languages(n=40, d=3)
     away = Activations.of(b.numpy(), rows=words([f"v{i}" for i in range(40)]))

@@ -122,6 +122,31 @@ def test_greedy_takes_the_highest_r_first_and_the_optimum_is_never_less(shape):
     assert (np.diff(best.r) <= 0).all()
 
 
+def test_first_r_is_of_the_highest_pairs_and_level_decides_what_is_shared(monkeypatch):
+    monkeypatch.setattr("actlas.plugins.ica.match.FIRST", 2)
+    one, other = planted(n=500, strength=(0.9, 0.5, 0.14))
+    source, target = exact(one), exact(other)
+    strict, loose = (matched(source, target, permutations=20, level=level) for level in (1e-9, 0.9))
+    pairs = strict.tables["pairs"]
+    assert row(strict)["first_r"] == pytest.approx(pairs["r"][:2].mean())
+    assert pairs["shared"].tolist() == (pairs["p"] <= 1e-9).tolist()
+    assert row(strict)["shared"] < row(loose)["shared"]
+    assert row(loose)["shared"] == (loose.tables["pairs"]["p"] <= 0.9).sum() > 2
+    chance = [r for r in loose.tables["curves"] if r["basis"] == "shuffled"]
+    assert all(r["low"] < r["r"] < r["high"] for r in chance)
+
+
+def test_rows_must_be_more_than_the_axes_of_either_side():
+    one, other = planted(n=40, d=6, strength=())
+    places = Rows.build(np.arange(40))
+    few = Activations.of(other[:5, :2].astype(np.float32), rows=places.take(np.arange(5)))
+    target = exact(other[:, :2], places)
+    with pytest.raises(InputError, match=r"5 rows meet .* 6 axes need 7"):
+        matched(exact(one, places), (few, target[1]))
+    with pytest.raises(InputError, match=r"5 rows meet .* 6 axes need 7"):
+        matched((few, target[1]), exact(one, places))
+
+
 def test_the_optimal_assignment_can_be_asked_for():
     one, other = planted(n=300, strength=())
     source, target = exact(one), exact(other)
@@ -244,8 +269,8 @@ def test_dictionaries_come_in_three_forms(tmp_path, name, text):
 
 def test_marks_of_tokenizers_and_case_can_be_folded():
     (S, _), (T, _) = occurrences(n=5, seed=1), occurrences(n=5, seed=2)
-    one = exact(S, worded(["Ġthe", "##ing", "▁Cat", "dog", "x"]))
-    other = exact(T, worded(["the", "ing", "cat", "DOG", "y"]))
+    one = exact(S, worded(["Ġthe", "##ing", "▁Cat", "caf\u00e9", "x"]))
+    other = exact(T, worded(["the", "ing", "cat", "CAFE\u0301", "y"]))
     assert row(matched(one, other, pairs="tokens", fold=True))["weight"] == 4
     with pytest.raises(InputError, match="0 words meet of 5 rows here and 5 of array"):
         matched(one, other, pairs="tokens")
@@ -460,12 +485,16 @@ def test_rows_that_were_divided_by_their_length_or_left_out_are_so_here():
 
 def test_stability_and_skewness_are_those_of_the_fits():
     one, other = planted(n=1_000, d=4)
-    (a, base), (b, its) = fitted(mixed(one, 1), restarts=1), fitted(mixed(other, 2))
+    (a, base), (b, its) = fitted(mixed(one, 1), restarts=1), fitted(mixed(other, 2), restarts=1)
+    flags = np.array([True, False, True, False])
+    for result, turn in ((base, flags), (its, ~flags)):
+        result.tables["axes"].columns["stable"][:] = turn
     result = matched((a, base), (b, its), permutations=3)
+    assert result.tables["pairs"]["stable"].any()
     for one_pair in result.tables["pairs"]:
         i, j = one_pair["axis"], one_pair["other_axis"]
         assert one_pair["stable"] == base.tables["axes"]["stable"][i]
-        assert one_pair["other_stable"] is None
+        assert one_pair["other_stable"] == its.tables["axes"]["stable"][j]
         assert one_pair["skewness"] == base.tables["axes"]["skewness"][i]
         assert one_pair["other_skewness"] == its.tables["axes"]["skewness"][j]
 
@@ -522,6 +551,21 @@ def test_what_cannot_be_done_is_said_in_a_line(settings, said):
         matched(exact(one), exact(other), **settings)
     assert said in str(raised.value)
     assert "\n" not in str(raised.value)
+
+
+def test_r_is_never_above_1():
+    (S, words) = occurrences(n=300, d=4, kinds=16)
+    site = fitted(S, worded(words))
+    found = matched(site, site, pairs="rows", permutations=2)
+    assert found.tables["pairs"]["r"].max() <= 1
+    assert np.abs(found.arrays["correlations"]).max() <= 1
+
+
+def test_a_row_without_a_token_is_named():
+    (S, words) = occurrences(n=20)
+    site, lacking = exact(S, worded(words)), exact(S, worded([*words[:5], None, *words[6:]]))
+    with pytest.raises(InputError, match="row 5 of array is a whole sample: use pairs=rows"):
+        matched(site, lacking, pairs="tokens")
 
 
 def test_a_line_that_is_no_pair_is_named(tmp_path):

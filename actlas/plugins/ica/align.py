@@ -45,7 +45,9 @@ def ica_align(
         "file of word pairs (.csv, .tsv, else white space); a,b,…: one an other site",
         "file",
     ] = None,
-    fold: Annotated[bool, "strip ##, Ġ and ▁ from words, and lower their case"] = False,
+    fold: Annotated[
+        bool, "strip ##, Ġ and ▁ from words, lower their case, and write accents alike"
+    ] = False,
     test_share: Annotated[float, "of the source's words (samples, where rows pair)"] = 0.25,
     neighbours: Annotated[int, "nearest of the other side that CSLS takes the mean of"] = 10,
     most: Annotated[int, "words (or rows) of each side that are searched, at most"] = 20_000,
@@ -148,8 +150,15 @@ class _Site:
 
 
 def _refitted(held: Pinned, base: Result, seed: int) -> Matrix:
+    """Axes (k, k) of white rows by another start; rows that are a sample are made white first."""
     settings = {name: base.parameters[name] for name in ("contrast", "tol", "max_iter")}
-    return fastica(held, seed=seed, **settings).rotation
+    white = held.whitened()
+    if white.root is None or not np.isfinite(white.root).all():
+        raise InputError(
+            f"ica_align: the rows do not vary in all {held.k} components of their base; give the "
+            f"rows that it was made of"
+        )
+    return fastica(white, seed=seed, **settings).rotation @ white.root
 
 
 def _skewed(held: Pinned, axes: Matrix) -> Matrix:

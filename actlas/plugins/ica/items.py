@@ -37,6 +37,7 @@ def stable_axes(base: Result) -> list[bool | None]:
 
 def column_blocks(acts: Activations, axes: Axes) -> Iterator[NDArray[np.float32]]:
     """Yield all axes (some, rows) in float32, in order, as many at a time as can be held."""
+    axes.check(acts.width)
     at_once = max(16, HELD // len(acts))
     for first in range(0, axes.k, at_once):
         part = axes.part(slice(first, first + at_once))

@@ -48,7 +48,9 @@ def ica_match(
         "file of word pairs (.csv, .tsv, else white space); a,b,…: one an other site",
         "file",
     ] = None,
-    fold: Annotated[bool, "strip ##, Ġ and ▁ from words, and lower their case"] = False,
+    fold: Annotated[
+        bool, "strip ##, Ġ and ▁ from words, lower their case, and write accents alike"
+    ] = False,
     weigh: Annotated[
         Weigh, "words: each weighs 1; occurrences: every pair of a word's occurrences does"
     ] = "words",
@@ -148,7 +150,7 @@ def _correlations(
     source: Side, target: Side, basis: Basis, covariance: NDArray[np.float64]
 ) -> NDArray[np.float64]:
     found: NDArray[np.float64] = source.scale(basis) @ covariance @ target.scale(basis).T
-    return found
+    return found.clip(-1, 1)  # float32 rounds beyond
 
 
 @dataclass(frozen=True, eq=False)

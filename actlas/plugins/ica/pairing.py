@@ -5,6 +5,7 @@ from collections.abc import Hashable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
+from unicodedata import normalize
 
 import numpy as np
 from numpy.typing import NDArray
@@ -132,19 +133,19 @@ def _by_words(
 
 
 def folded(word: str) -> str:
-    """Strip the marks that tokenizers put on words, and lower the case."""
+    """Strip the marks that tokenizers put on words, lower the case, write accents one way (NFC)."""
     for mark in MARKS:
         word = word.removeprefix(mark)
-    return word.lower()
+    return normalize("NFC", word.lower())
 
 
 def _words(acts: Activations, pairs: str, fold: bool) -> list[str]:
     found: list[str] = []
-    for token in acts.rows.token:
+    for row, token in enumerate(acts.rows.token):
         if token is None:
             raise InputError(
-                f"pairs={pairs} needs rows that are tokens or words; those of "
-                f"{acts.site} are whole samples: use pairs=rows"
+                f"pairs={pairs} needs rows that are tokens or words; row {row} of {acts.site} is "
+                f"a whole sample: use pairs=rows"
             )
         found.append(folded(token) if fold else token)
     return found
