@@ -78,8 +78,9 @@ def ica_match(
     whole, and all translations of a word together) were shuffled. One level holds for all
     ranks: a later match is the highest of those left, so that the shuffles' r at the same rank
     would call chance shared. Shuffling takes rows for independent; rows of one sentence are not
-    quite, and p is then too small. Principal and random axes, turned to positive skewness and
-    matched alike, are for comparison.
+    quite, and p is then too small, as it is for axes of very heavy tails by a handful of
+    shuffles (many axes; raise permutations). Principal and random axes, turned to positive
+    skewness and matched alike, are for comparison.
     """
     _check(others, permutations, level, seed)
     paths = dictionaries("ica_match", dictionary, pairs, len(others))
