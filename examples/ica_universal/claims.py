@@ -239,7 +239,7 @@ def _found(study: Study) -> Verdict:
         judged(found, 0.0),
         "Matching picks pairs of axes, the others fit a matrix, so that they may well find more. "
         "Intervals of leads are made of those of the shares."
-        + (f" ICA does not lead for {', '.join(failed)}." if failed else ""),
+        + (f" No clear lead for {', '.join(failed)}." if failed else ""),
     )
 
 
