@@ -1,4 +1,5 @@
 import json
+import re
 from pathlib import Path
 
 import numpy as np
@@ -18,7 +19,7 @@ from examples.ica_universal.models import Size, Workshop
 from examples.ica_universal.page import write_page
 from examples.ica_universal.scenes import COLOURS, learnt_features, make_scenes
 from examples.ica_universal.study import study
-from examples.ica_universal.verdicts import difference, ratio
+from examples.ica_universal.verdicts import difference, ratio, share_lead
 
 TINY = Size(
     words=150, least=3, dims=12, components=10, epochs=4, layer_sentences=30, layer_components=10,
@@ -156,6 +157,14 @@ def test_estimates_hold_the_truth() -> None:
     assert found.high - found.low == pytest.approx(4 * np.sqrt(2 / 400), rel=0.15)
 
 
+def test_a_lead_of_shares_has_newcombes_interval() -> None:
+    """Newcombe 1998, table II: 56 of 70 against 48 of 80 gives 0.0524 to 0.3339."""
+    ours = {"p1": 56 / 70, "p1_low": 0.6919, "p1_high": 0.8769}
+    theirs = {"p1": 48 / 80, "p1_low": 0.4904, "p1_high": 0.7004}
+    found = share_lead(ours, theirs)
+    assert (found.value, found.low, found.high) == pytest.approx((0.2, 0.0524, 0.3339), abs=5e-4)
+
+
 def test_the_whole_example_runs_small_and_is_not_run_twice(tmp_path: Path) -> None:
     url = str(tmp_path / "actlas.db")
     with actlas.open(url) as store:
@@ -163,10 +172,11 @@ def test_the_whole_example_runs_small_and_is_not_run_twice(tmp_path: Path) -> No
         verdicts = write_page(done, tmp_path, quick=True)
         runs = len(store.records("runs"))
     given = json.loads((tmp_path / "verdicts.json").read_text("utf-8"))
-    assert len(given["claims"]) + len(given["controls"]) == len(verdicts) == 11
+    assert len(given["claims"]) + len(given["controls"]) == len(verdicts) == 12
     page = (tmp_path / "report.html").read_text("utf-8")
-    assert page.count("<svg") == 9
-    assert "minilm-tokens" in page
+    assert page.count("<svg") == 10
+    assert "minilm-tokens, as it is" in page
+    assert not re.search(r">\d+:vectors", page)
     assert "http" not in page.replace("http://www.w3.org", "")  # nothing from elsewhere
     said: list[str] = []
     with actlas.open(url) as store:

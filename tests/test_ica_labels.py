@@ -228,6 +228,13 @@ def test_what_cannot_be_done_is_said_in_a_line(values, groups, settings, error, 
     assert "\n" not in str(raised.value)
 
 
+def test_rows_of_another_width_than_the_bases_are_refused():
+    X = np.random.default_rng(0).exponential(size=(60, 4))
+    base = ica(Activations.of(X), restarts=0)
+    with pytest.raises(InputError, match="rows of width 4, not 3"):
+        ica_labels(Activations.of(X[:, :3]), Labels.of(["a", "b"] * 30), base)
+
+
 def test_words_of_a_stored_run_are_grouped_by_sentence(tmp_path, demo_model):
     data = actlas.read_dataset("actlas:concepts", limit=60)
     with actlas.open(f"sqlite:///{tmp_path}/s.db") as store:

@@ -7,9 +7,9 @@ import pytest
 
 from actlas import Activations, InputError, Others, Result, Rows
 from actlas.plugins.ica import Axes, ica, ica_match, transform
-from actlas.plugins.ica.matching import Null, match
+from actlas.plugins.ica.matching import Null, _blocks, _exchanged, match, shuffled
 from actlas.plugins.ica.moments import cross, side
-from actlas.plugins.ica.pairing import pair, read_dictionary
+from actlas.plugins.ica.pairing import How, Pairing, Units, pair, read_dictionary
 from actlas.testing import checks
 
 STRENGTH = (0.9, 0.6, 0.4)  # planted r of the first axes of both sides
@@ -122,6 +122,31 @@ def test_greedy_takes_the_highest_r_first_and_the_optimum_is_never_less(shape):
     assert (np.diff(best.r) <= 0).all()
 
 
+def test_first_r_is_of_the_highest_pairs_and_level_decides_what_is_shared(monkeypatch):
+    monkeypatch.setattr("actlas.plugins.ica.match.FIRST", 2)
+    one, other = planted(n=500, strength=(0.9, 0.5, 0.14))
+    source, target = exact(one), exact(other)
+    strict, loose = (matched(source, target, permutations=20, level=level) for level in (1e-9, 0.9))
+    pairs = strict.tables["pairs"]
+    assert row(strict)["first_r"] == pytest.approx(pairs["r"][:2].mean())
+    assert pairs["shared"].tolist() == (pairs["p"] <= 1e-9).tolist()
+    assert row(strict)["shared"] < row(loose)["shared"]
+    assert row(loose)["shared"] == (loose.tables["pairs"]["p"] <= 0.9).sum() > 2
+    chance = [r for r in loose.tables["curves"] if r["basis"] == "shuffled"]
+    assert all(r["low"] < r["r"] < r["high"] for r in chance)
+
+
+def test_rows_must_be_more_than_the_axes_of_either_side():
+    one, other = planted(n=40, d=6, strength=())
+    places = Rows.build(np.arange(40))
+    few = Activations.of(other[:5, :2].astype(np.float32), rows=places.take(np.arange(5)))
+    target = exact(other[:, :2], places)
+    with pytest.raises(InputError, match=r"5 rows meet .* 6 axes need 7"):
+        matched(exact(one, places), (few, target[1]))
+    with pytest.raises(InputError, match=r"5 rows meet .* 6 axes need 7"):
+        matched((few, target[1]), exact(one, places))
+
+
 def test_the_optimal_assignment_can_be_asked_for():
     one, other = planted(n=300, strength=())
     source, target = exact(one), exact(other)
@@ -165,6 +190,36 @@ def test_words_pair_in_all_occurrences_and_weigh_one():
     means = [np.stack([X[[u == w for u in words]].mean(0) for w in sorted(set(left) & set(right))])
              for X, words in ((S, left), (T, right))]  # fmt: skip
     assert not np.allclose(wanted, np.corrcoef(*(m.T for m in means))[:3, 3:], atol=0.05)
+
+
+def test_occurrences_can_weigh_one_each():
+    (S, left), (T, right) = occurrences(seed=1), occurrences(n=80, kinds=12, seed=2)
+    source, target = exact(S, worded(left)), exact(T, worded(right))
+    pairs = [(i, j, 1.0) for i, u in enumerate(left) for j, v in enumerate(right) if u == v]
+    result = matched(source, target, pairs="tokens", weigh="occurrences")
+    np.testing.assert_allclose(result.arrays["correlations"][0], enumerated(S, T, pairs), atol=1e-6)
+    assert row(result)["row_pairs"] == len(pairs)
+    each = np.array([left.count(w) * right.count(w) for w in set(left) & set(right)])
+    effective = each.sum() ** 2 / (each**2).sum()
+    assert row(result)["chance_r"] == pytest.approx(np.sqrt(2 * np.log(9) / effective))
+
+
+def test_shuffled_words_keep_the_weight_of_the_observation(monkeypatch):
+    """r of every shuffle is Pearson's, though words of other variance stand in it now."""
+    (S, left), (T, right) = occurrences(seed=1), occurrences(n=80, kinds=12, seed=2)
+    (a, base), (b, its) = exact(S, worded(left)), exact(T, worded(right))
+    pairing = pair(a, b, How("tokens", weigh="occurrences"))
+    order = np.random.default_rng(0).permutation(len(pairing.target.lines))
+    monkeypatch.setattr("actlas.plugins.ica.matching._exchanged", lambda *_: order)
+    one = side(a, base, pairing.source, 0)
+    other = side(b, its, pairing.target, 1, squares=True)
+    (r,) = shuffled(one, other, pairing, 1, 0)
+    pairs = []
+    for u, v, each in zip(pairing.left, order[pairing.right], pairing.each, strict=True):
+        here = pairing.source.rows[pairing.source.unit == u]
+        there = pairing.target.rows[pairing.target.unit == v]
+        pairs += [(i, j, each / len(here) / len(there)) for i in here for j in there]
+    np.testing.assert_allclose(r, enumerated(S, T, pairs), atol=1e-5)
 
 
 def test_lines_of_a_dictionary_are_observations(tmp_path):
@@ -214,8 +269,8 @@ def test_dictionaries_come_in_three_forms(tmp_path, name, text):
 
 def test_marks_of_tokenizers_and_case_can_be_folded():
     (S, _), (T, _) = occurrences(n=5, seed=1), occurrences(n=5, seed=2)
-    one = exact(S, worded(["Ġthe", "##ing", "▁Cat", "dog", "x"]))
-    other = exact(T, worded(["the", "ing", "cat", "DOG", "y"]))
+    one = exact(S, worded(["Ġthe", "##ing", "▁Cat", "caf\u00e9", "x"]))
+    other = exact(T, worded(["the", "ing", "cat", "CAFE\u0301", "y"]))
     assert row(matched(one, other, pairs="tokens", fold=True))["weight"] == 4
     with pytest.raises(InputError, match="0 words meet of 5 rows here and 5 of array"):
         matched(one, other, pairs="tokens")
@@ -320,6 +375,39 @@ def test_whole_words_are_shuffled():
     assert row(result)["shared"] == 0
 
 
+@pytest.mark.parametrize("both", [False, True], ids=["of one word", "of several"])
+def test_translations_of_a_word_are_not_taken_for_independent(tmp_path, both):
+    """Synonyms are the same vector: shuffled one by one they would pass for many observations."""
+    meanings, many = 60, 4
+    rng = np.random.default_rng(0)
+    one, other = rng.exponential(size=(2, meanings, 4))
+    here = [(m, i) for m in range(meanings) for i in range(many if both else 1)]
+    there = [(m, i) for m in range(meanings) for i in range(many)]
+    lines = [f"s{m}.{i} t{n}.{j}" for m, i in here for n, j in there if m == n]
+    (tmp_path / "d.txt").write_text("\n".join(lines))
+    source = exact(one[[m for m, _ in here]], worded([f"s{m}.{i}" for m, i in here]))
+    target = exact(other[[m for m, _ in there]], worded([f"t{m}.{i}" for m, i in there]))
+    result = matched(source, target, pairs="dictionary", dictionary=str(tmp_path / "d.txt"))
+    single = matched(exact(one), exact(other))
+    assert row(result)["level_r"] == pytest.approx(row(single)["level_r"], rel=0.1)
+
+
+def test_words_that_hang_together_as_no_others_do_change_places_one_by_one():
+    """One component of unlike words, beside three alike: everything moves, lines stay equal."""
+    left = np.array([0, 0, 0, 1, 1, 2, 3, 4, 5, 6])
+    right = np.array([0, 1, 2, 2, 3, 4, 5, 6, 7, 7])
+    source = Units(np.arange(7), np.arange(7), np.bincount(left))
+    target = Units(np.arange(8), np.arange(8), np.bincount(right))
+    blocks = _blocks(Pairing(source, target, left, right))
+    seen = {tuple(_exchanged(blocks, 8, np.random.default_rng(s)).tolist()) for s in range(60)}
+    assert all(sorted(places) == list(range(8)) for places in seen)
+    assert all((target.lines[list(places)] == target.lines).all() for places in seen)
+    moved = np.array(sorted(seen))
+    assert set(moved[:, 0]) == {0, 1, 3}
+    assert set(moved[:, 2]) == {2, 7}
+    assert set(moved[:, 4]) == {4, 5, 6}
+
+
 def test_the_hub_orders_axes_by_their_sum_over_targets():
     one, other = planted(n=1_000, d=5, strength=(0.3, 0.1, 0.9))
     _, third = planted(n=1_000, d=5, strength=(0.2, 0.1, 0.8), seed=0)
@@ -397,12 +485,16 @@ def test_rows_that_were_divided_by_their_length_or_left_out_are_so_here():
 
 def test_stability_and_skewness_are_those_of_the_fits():
     one, other = planted(n=1_000, d=4)
-    (a, base), (b, its) = fitted(mixed(one, 1), restarts=1), fitted(mixed(other, 2))
+    (a, base), (b, its) = fitted(mixed(one, 1), restarts=1), fitted(mixed(other, 2), restarts=1)
+    flags = np.array([True, False, True, False])
+    for result, turn in ((base, flags), (its, ~flags)):
+        result.tables["axes"].columns["stable"][:] = turn
     result = matched((a, base), (b, its), permutations=3)
+    assert result.tables["pairs"]["stable"].any()
     for one_pair in result.tables["pairs"]:
         i, j = one_pair["axis"], one_pair["other_axis"]
         assert one_pair["stable"] == base.tables["axes"]["stable"][i]
-        assert one_pair["other_stable"] is None
+        assert one_pair["other_stable"] == its.tables["axes"]["stable"][j]
         assert one_pair["skewness"] == base.tables["axes"]["skewness"][i]
         assert one_pair["other_skewness"] == its.tables["axes"]["skewness"][j]
 
@@ -431,7 +523,7 @@ def test_blocks_do_not_change_the_moments(monkeypatch):
     (a, base), (b, its) = exact(S, worded(left)), exact(T, worded(right))
 
     def correlated():
-        pairing = pair(a, b, "tokens", None, False)
+        pairing = pair(a, b, How("tokens"))
         one, other = side(a, base, pairing.source, 0), side(b, its, pairing.target, 1)
         covariance = cross(one, other, pairing.left, pairing.right)
         return one.scale("ica") @ covariance @ other.scale("ica").T
@@ -459,6 +551,21 @@ def test_what_cannot_be_done_is_said_in_a_line(settings, said):
         matched(exact(one), exact(other), **settings)
     assert said in str(raised.value)
     assert "\n" not in str(raised.value)
+
+
+def test_r_is_never_above_1():
+    (S, words) = occurrences(n=300, d=4, kinds=16)
+    site = fitted(S, worded(words))
+    found = matched(site, site, pairs="rows", permutations=2)
+    assert found.tables["pairs"]["r"].max() <= 1
+    assert np.abs(found.arrays["correlations"]).max() <= 1
+
+
+def test_a_row_without_a_token_is_named():
+    (S, words) = occurrences(n=20)
+    site, lacking = exact(S, worded(words)), exact(S, worded([*words[:5], None, *words[6:]]))
+    with pytest.raises(InputError, match="row 5 of array is a whole sample: use pairs=rows"):
+        matched(site, lacking, pairs="tokens")
 
 
 def test_a_line_that_is_no_pair_is_named(tmp_path):

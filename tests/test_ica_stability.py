@@ -256,6 +256,9 @@ def test_a_base_of_other_rows_is_refused(found):
     acts, base, _ = found
     with pytest.raises(InputError, match="made of 3,000 rows, these are 100"):
         ica_stability(acts.take(slice(0, 100)), base)
+    flat = Activations.of(np.ones((3_000, 7)))
+    with pytest.raises(InputError, match="rows are too few for 7 axes"):
+        ica_stability(flat, base, restarts=2, bootstrap="none")
     few = Activations.of(np.random.default_rng(0).exponential(size=(8, 6)))
     with pytest.raises(InputError, match="different rows are too few for 5 axes"):
         ica_stability(few, based(few, n_components=5), restarts=2)

@@ -35,6 +35,10 @@ FIGURES = (
     ("matches", "controls", "curves",
      "Controls: a random linear map of the same vectors (ICA should stay at 1), and vectors under "
      "other words' names (all should lie on the grey band)."),
+    ("aligned", "words", "precision",
+     "Words of ppmi-A that were kept out, looked for in the other models by axes that were matched "
+     "(ICA, PCA) or a matrix that was fitted (Procrustes, least squares) on the other words. On "
+     "the right both sides were first mapped at random: ICA should not mind."),
     ("matches", "layers", "curves", "Matched axes from layers.2 to the other layers of MiniLM."),
     ("matches", "scenes", "curves",
      "Matched axes from the pictures' autoencoder to MiniLM's captions of the same scenes."),
@@ -64,7 +68,7 @@ def shared_words(study: Study) -> tuple[list[str], list[dict[str, Any]]]:
     result = study.match("words")
     names = [HUB, *INDEPENDENT]
     places = {
-        (row["target"], row["axis"]): (row["other_axis"], row["r"])
+        (row["target"], row["axis"]): (row["other_axis"], row["r"], row["shared"])
         for row in result.tables["pairs"]
     }
     words = {name: _top_words(study.axes[name]) for name in names}
@@ -73,10 +77,10 @@ def shared_words(study: Study) -> tuple[list[str], list[dict[str, Any]]]:
         if not row["everywhere"] or len(found) == SHOWN_AXES:
             continue
         matched = [places[study.target(name), row["axis"]] for name in INDEPENDENT]
-        cells = [{"words": words[HUB][row["axis"]], "r": None}]
+        cells = [{"words": words[HUB][row["axis"]], "r": None, "shared": True}]
         cells += [
-            {"words": words[name][axis], "r": r}
-            for name, (axis, r) in zip(INDEPENDENT, matched, strict=True)
+            {"words": words[name][axis], "r": r, "shared": shared}
+            for name, (axis, r, shared) in zip(INDEPENDENT, matched, strict=True)
         ]
         found.append({"axis": row["axis"], "r": row["mean_r"], "cells": cells})
     return names, found
@@ -114,14 +118,16 @@ def _drawings(study: Study) -> Iterator[Drawing]:
         run = getattr(study, kind)[name]
         drawn = json.dumps(run.result.figures[figure].to_dict())
         for target, called in study.names.items():  # a store knows extractions by number
-            drawn = drawn.replace(f'"{target}"', f'"{called}"').replace(
-                f"in {target}", f"in {called}"
+            drawn = (
+                drawn.replace(f'"{target}"', f'"{called}"')
+                .replace(f"in {target}", f"in {called}")
+                .replace(f'"{target}, ', f'"{called}, ')
             )
         yield Drawing(svg(json.loads(drawn)), caption)
 
 
 def _every_run(study: Study) -> Iterator[tuple[str, StoredRun]]:
-    for found in (study.axes, study.read, study.matches):
+    for found in (study.axes, study.read, study.matches, study.aligned):
         yield from found.items()
 
 

@@ -19,12 +19,14 @@ class Study:
 
     axes: runs of `ica` by representation. read: runs of `ica_interpret`, likewise.
     matches: runs of `ica_match` by what is compared: words, seeds, layers, scenes.
+    aligned: runs of `ica_align`, likewise.
     names: what the representations are called that a match knows as EXTRACTION:SITE.
     """
 
     axes: dict[str, StoredRun] = field(default_factory=dict)
     read: dict[str, StoredRun] = field(default_factory=dict)
     matches: dict[str, StoredRun] = field(default_factory=dict)
+    aligned: dict[str, StoredRun] = field(default_factory=dict)
     names: dict[str, str] = field(default_factory=dict)
     facts: dict[str, str] = field(default_factory=dict)
 
@@ -88,6 +90,12 @@ def _match_words(shop: Workshop, done: Study, words: dict[str, StoredExtraction]
             other=[f"{words[other].id}:{SITE}" for other in others],
         )  # fmt: skip
         done.matches[what] = _one(runs)
+    shop.say(f"ica_align of {HUB} with {', '.join(INDEPENDENT)}")
+    runs = shop.store.run(
+        "ica_align", words[HUB], SITE, pairs="tokens",
+        other=[f"{words[other].id}:{SITE}" for other in INDEPENDENT],
+    )  # fmt: skip
+    done.aligned["words"] = _one(runs)
 
 
 def _layers(shop: Workshop, done: Study) -> None:

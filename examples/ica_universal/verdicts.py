@@ -1,5 +1,8 @@
 """Estimates that claims are judged by."""
 
+from collections.abc import Mapping
+from typing import Any
+
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
@@ -28,6 +31,14 @@ def difference(ours: ArrayLike, theirs: ArrayLike, seed: int = 0) -> Estimate:
         means.append(given.mean())
         draws.append(given[rng.integers(len(given), size=(DRAWS, len(given)))].mean(axis=1))
     return _estimate(means[0] - means[1], draws[0] - draws[1])
+
+
+def share_lead(ours: Mapping[str, Any], theirs: Mapping[str, Any]) -> Estimate:
+    """Difference of two shares p1 with their intervals (Newcombe 1998, method 10)."""
+    lead = ours["p1"] - theirs["p1"]
+    below = np.hypot(ours["p1"] - ours["p1_low"], theirs["p1_high"] - theirs["p1"])
+    above = np.hypot(ours["p1_high"] - ours["p1"], theirs["p1"] - theirs["p1_low"])
+    return Estimate(lead, float(lead - below), float(lead + above))
 
 
 def _estimate(value: float, drawn: NDArray[np.float64]) -> Estimate:

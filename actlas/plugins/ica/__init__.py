@@ -1,5 +1,6 @@
 """ICA: independent axes of embeddings (Yamagiwa, Oyama & Shimodaira 2023)."""
 
+from .align import ica_align
 from .axes import ica
 from .cosine import ica_cosine
 from .interpret import ica_interpret
@@ -13,6 +14,7 @@ from .stability import ica_stability
 __all__ = [
     "Axes",
     "ica",
+    "ica_align",
     "ica_cosine",
     "ica_interpret",
     "ica_labels",

@@ -40,7 +40,7 @@ def base_rows(acts: Activations, base: Result, seed: int, memory_gb: float) -> B
     said = []
     if most < len(used):
         if most <= white.k:
-            raise InputError(f"ica_stability: memory_gb={memory_gb:g} holds {most} rows; use more")
+            raise InputError(f"memory_gb={memory_gb:g} holds {most} rows; use more")
         said.append(f"{most:,} of {len(used):,} rows fit into memory_gb and were used")
         kept = np.sort(place[:most])  # they are read in their order
         used, place = used.take(kept), np.random.default_rng(seed).permutation(most)
@@ -58,7 +58,7 @@ def _used(acts: Activations, base: Result) -> Activations:
     rows = int(base.tables["summary"]["rows"][0])
     if len(used) != rows:
         raise InputError(
-            f"ica_stability: the base was made of {rows:,} rows, these are {len(used):,}; give "
+            f"the base was made of {rows:,} rows, these are {len(used):,}; give "
             f"the result of ica for these rows"
         )
     return used

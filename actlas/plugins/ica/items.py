@@ -25,6 +25,12 @@ def fitted_rows(acts: Activations, base: Result) -> NDArray[np.int64]:
     return np.flatnonzero(norms <= far * np.median(norms))
 
 
+def fitted(acts: Activations, base: Result) -> Activations:
+    """Return the rows that a run was fitted to."""
+    rows = fitted_rows(acts, base)
+    return acts if len(rows) == len(acts) else acts.take(rows)
+
+
 def stable_axes(base: Result) -> list[bool | None]:
     """Return of every axis whether it is stable; None where the run did not ask."""
     return [None if flag is None else bool(flag) for flag in base.tables["axes"]["stable"]]
@@ -32,6 +38,7 @@ def stable_axes(base: Result) -> list[bool | None]:
 
 def column_blocks(acts: Activations, axes: Axes) -> Iterator[NDArray[np.float32]]:
     """Yield all axes (some, rows) in float32, in order, as many at a time as can be held."""
+    axes.check(acts.width)
     at_once = max(16, HELD // len(acts))
     for first in range(0, axes.k, at_once):
         part = axes.part(slice(first, first + at_once))

@@ -10,11 +10,11 @@ from numpy.typing import NDArray
 from actlas import Activations, InputError, Other, Others, Result, analysis
 
 from . import match_figures as figures
-from .fit import row_norms
+from .items import fitted
 from .match_tables import Cell, CurvePoint, HubAxis, Matched, Pair
 from .matching import Assignment, Match, Null, match, shuffled
 from .moments import BASES, Side, cross, side
-from .pairing import Pairing, Pairs, pair
+from .pairing import How, Pairing, Pairs, Weigh, dictionaries, pair
 from .project import Basis
 
 FIRST = 100  # pairs of axes of highest r, that the paper compares bases by
@@ -48,7 +48,12 @@ def ica_match(
         "file of word pairs (.csv, .tsv, else white space); a,b,…: one an other site",
         "file",
     ] = None,
-    fold: Annotated[bool, "strip ##, Ġ and ▁ from words, and lower their case"] = False,
+    fold: Annotated[
+        bool, "strip ##, Ġ and ▁ from words, lower their case, and write accents alike"
+    ] = False,
+    weigh: Annotated[
+        Weigh, "words: each weighs 1; occurrences: every pair of a word's occurrences does"
+    ] = "words",
     assignment: Annotated[
         Assignment, "greedy: the highest r first; optimal: the greatest total r"
     ] = "greedy",
@@ -61,23 +66,27 @@ def ica_match(
     """Match the independent axes of a site with those of others: layers, models, languages.
 
     C holds the weighted Pearson correlation, over paired rows, of every axis of the source with
-    every axis of a target, and pairs are taken by falling signed r (Yamagiwa, Oyama & Shimodaira
-    2023, section 4 and appendix). The source is the hub: every target is matched to it by itself.
-    A word that occurs several times is paired in all its occurrences with all occurrences of its
-    partner, and weighs 1 in all; every dictionary line is one observation. Sites of different
-    models are told to be of the same data by nothing but their places: see the warnings.
+    every axis of a target, and pairs are taken by falling signed r (Yamagiwa, Oyama &
+    Shimodaira 2023, section 4 and appendix). The source is the hub: every target is matched to
+    it by itself. A word that occurs several times is paired in all its occurrences with all
+    occurrences of its partner, and weighs 1 in all; every dictionary line is one observation.
+    weigh=occurrences and fold are the variant of Yamagiwa, Oyama & Shimodaira 2025: the
+    commonest words decide then. Sites of different models are told to be of the same data by
+    nothing but their places: see the warnings.
 
     p is family-wise: the chance that any of the k k' axis pairs reaches r after rows (or words,
-    whole) were shuffled. One level holds for all ranks: a later match is the highest of those
-    left, so that the shuffles' r at the same rank would call chance shared. Shuffling takes
-    rows for independent; rows of one sentence are not quite, and p is then too small.
-    Principal and random axes, turned to positive skewness and matched alike, are for comparison.
+    whole, and all translations of a word together) were shuffled. One level holds for all
+    ranks: a later match is the highest of those left, so that the shuffles' r at the same rank
+    would call chance shared. Shuffling takes rows for independent; rows of one sentence are not
+    quite, and p is then too small, as it is for axes of very heavy tails by a handful of
+    shuffles (many axes; raise permutations). Principal and random axes, turned to positive
+    skewness and matched alike, are for comparison.
     """
-    _check(others, pairs, dictionary, permutations, level, seed)
-    paths = _paths(dictionary, others)
+    _check(others, permutations, level, seed)
+    paths = dictionaries("ica_match", dictionary, pairs, len(others))
     source = _Site(Other("source", acts, base), seed)
     found = [
-        source.compared(_Site(other, seed + 1 + i), pair_by=(pairs, path, fold),
+        source.compared(_Site(other, seed + 1 + i), how=How(pairs, path, fold, weigh),
                         chance=(assignment, permutations, seed))
         for i, (other, path) in enumerate(zip(others, paths, strict=True))
     ]  # fmt: skip
@@ -92,29 +101,11 @@ def ica_match(
     return Result(tables, {"correlations": _padded([one.r["ica"] for one in found])}, said)
 
 
-def _check(
-    others: Others, pairs: str, dictionary: str | None, permutations: int | None, level: float,
-    seed: int,
-) -> None:  # fmt: skip
-    if (pairs == "dictionary") != (dictionary is not None):
-        raise InputError("ica_match: pairs=dictionary and dictionary=FILE go together")
+def _check(others: Others, permutations: int | None, level: float, seed: int) -> None:
     if not 0 < level < 1 or (permutations is not None and permutations < 2):
         raise InputError("ica_match: 0 < level < 1 and permutations ≥ 2 are needed")
     if not 0 <= seed < 2**32 - len(others) - 1:
         raise InputError(f"ica_match: seed={seed} must lie between 0 and about 2³²")
-
-
-def _paths(dictionary: str | None, others: Others) -> list[str | None]:
-    """One dictionary for each other site."""
-    if dictionary is None:
-        return [None] * len(others)
-    paths: list[str | None] = [path.strip() for path in dictionary.split(",")]
-    if len(paths) not in (1, len(others)):
-        raise InputError(
-            f"ica_match: {len(paths)} dictionaries for {len(others)} other sites; give one for all "
-            f"or one for each, in order, parted by commas"
-        )
-    return paths * len(others) if len(paths) == 1 else paths
 
 
 class _Site:
@@ -123,26 +114,22 @@ class _Site:
     def __init__(self, other: Other, seed: int):
         assert other.base is not None
         self.name, self.base, self.seed = other.name, other.base, seed
-        self.acts = other.acts
-        most = float(other.base.parameters.get("outlier_norm", 0.0))
-        if most > 0:
-            norms = row_norms(other.acts)
-            self.acts = other.acts.take(norms <= most * np.median(norms))
+        self.acts = fitted(other.acts, other.base)
 
     def compared(
         self,
         target: "_Site",
         *,
-        pair_by: tuple[Pairs, str | None, bool],
+        how: How,
         chance: tuple[Assignment, int | None, int],
     ) -> "_Compared":
         """Pair rows with those of a target, correlate axes, and match them."""
-        pairs, path, fold = pair_by
-        pairing = pair(self.acts, target.acts, pairs, path, fold)
-        self._enough(target, pairing, pairs)
+        pairing = pair(self.acts, target.acts, how)
+        self._enough(target, pairing, how.pairs)
         left = side(self.acts, self.base, pairing.source, self.seed)
-        right = side(target.acts, target.base, pairing.target, target.seed)
-        covariance = cross(left, right, pairing.left, pairing.right)
+        uneven = pairing.each is not None
+        right = side(target.acts, target.base, pairing.target, target.seed, squares=uneven)
+        covariance = cross(left, right, pairing.left, pairing.right, pairing.each)
         r = {basis: _correlations(left, right, basis, covariance) for basis in BASES}
         assignment, permutations, seed = chance
         null = Null.of(shuffled(left, right, pairing, permutations, seed), assignment)
@@ -164,7 +151,7 @@ def _correlations(
     source: Side, target: Side, basis: Basis, covariance: NDArray[np.float64]
 ) -> NDArray[np.float64]:
     found: NDArray[np.float64] = source.scale(basis) @ covariance @ target.scale(basis).T
-    return found
+    return found.clip(-1, 1)  # float32 rounds beyond
 
 
 @dataclass(frozen=True, eq=False)
@@ -188,7 +175,7 @@ class _Compared:
             first["ica"], first["pca"], first["random"],
             shared=int(self.shared(level).sum()),
             level_r=self.null.level(level),
-            chance_r=float(np.sqrt(2 * np.log(k * other) / len(self.pairing))),
+            chance_r=float(np.sqrt(2 * np.log(k * other) / self.pairing.effective)),
             matched=min(k, other),
             axes=k,
             target_axes=other,

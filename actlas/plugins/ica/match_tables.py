@@ -17,7 +17,7 @@ class Matched:
     first_r_random: Annotated[float, "of the 100 pairs of random axes of highest r"]
     shared: Annotated[int, "matched ICA axes whose p is at most `level`"]
     level_r: Annotated[float, "the r whose p is `level`: shared axes correlate by this or more"]
-    chance_r: Annotated[float, "√(2 ln(k k') / weight), about the largest r of unrelated axes"]
+    chance_r: Annotated[float, "√(2 ln(k k') / N), about the largest r of unrelated axes"]
     matched: Annotated[int, "pairs of axes: the lesser of the two numbers of axes"]
     axes: Annotated[int, "axes of the source"]
     target_axes: Annotated[int, "axes of the target"]

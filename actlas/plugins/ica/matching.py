@@ -115,29 +115,69 @@ def shuffled(
     """Correlations (k, k') of ICA axes after the target's units changed places, some times.
 
     Units change places with those of as many observations, so that no mean and no variance
-    changes. Of many observations a part drawn anew for each shuffle is used, and r scaled by
-    √(part / all), as its spread is 1/√N: of skewed axes that makes the tail longer, not shorter.
+    changes; where observations weigh differently variances are taken anew. Of many observations
+    a part drawn anew for each shuffle is used, and r scaled by √(part / all), as its spread is
+    1/√N: of skewed axes that makes the tail longer, not shorter.
     """
     many = -(-ENOUGH // (source.k * target.k))
     count = max(FEWEST, min(MOST, many)) if permutations is None else permutations
     rng = np.random.default_rng(seed)
     left, right = source.scale("ica"), target.scale("ica")
-    n = len(pairing)
+    blocks, n = _blocks(pairing), len(pairing)
     part = min(n, max(LEAST_PART, WORK // (count * source.k * target.k)))
+    if pairing.each is not None:
+        part = n
     found = []
     for _ in range(count):
-        places = _exchanged(pairing.target.lines, rng)
+        places = _exchanged(blocks, len(pairing.target.lines), rng)
         lines = np.sort(rng.choice(n, part, replace=False)) if part < n else np.arange(n)
-        covariance = cross(source, target, pairing.left[lines], places[pairing.right[lines]])
+        moved = places[pairing.right[lines]]
+        covariance = cross(source, target, pairing.left[lines], moved, pairing.each)
+        if pairing.each is not None:
+            right = target.rescaled(moved, pairing.each)
         found.append(left @ covariance @ right.T * np.sqrt(part / n))
     return found
 
 
-def _exchanged(lines: NDArray[np.int64], rng: np.random.Generator) -> NDArray[np.int64]:
-    """A permutation of units among those that stand in as many lines."""
-    order = np.argsort(lines, kind="stable")
-    places = np.empty(len(lines), np.int64)
-    ends = np.flatnonzero(np.diff(lines[order])) + 1
-    for alike in np.split(order, ends):
-        places[alike] = rng.permutation(alike)
+def _exchanged(
+    blocks: Sequence[NDArray[np.int64]], units: int, rng: np.random.Generator
+) -> NDArray[np.int64]:
+    """A permutation of units: of each of the blocks (alike, units) its rows change places."""
+    places = np.arange(units)
+    for block in blocks:
+        places[block] = block[rng.permutation(len(block))]
     return places
+
+
+def _blocks(pairing: Pairing) -> list[NDArray[np.int64]]:
+    """What of the target changes places by chance: (alike, units) numbers of units.
+
+    Words of one meaning are alike: the translations of a word, or words of one translation. Taken
+    for independent they would make chance look small. So all units that lines hang together go
+    together, to where as many of as many lines were; one by one only where there are no others.
+    """
+    lines = np.bincount(pairing.right, minlength=len(pairing.target.lines))
+    if len(pairing.source.lines) == len(lines) == len(pairing):
+        return [np.arange(len(lines))[:, None]]
+    alike: dict[tuple[int, ...], list[NDArray[np.int64]]] = {}
+    for units in _hanging_together(pairing, lines):
+        alike.setdefault(tuple(lines[units].tolist()), []).append(units)
+    blocks = [np.stack(groups) for groups in alike.values() if len(groups) > 1]
+    single = [groups[0] for groups in alike.values() if len(groups) == 1]
+    rest = np.concatenate([np.zeros(0, np.int64), *single])
+    return [*blocks, *(rest[lines[rest] == n][:, None] for n in np.unique(lines[rest]))]
+
+
+def _hanging_together(pairing: Pairing, lines: NDArray[np.int64]) -> list[NDArray[np.int64]]:
+    """The target's units by connected component of the lines, within one by number of lines."""
+    from scipy.sparse import coo_array
+    from scipy.sparse.csgraph import connected_components
+
+    here = len(pairing.source.lines)
+    both = here + len(lines)
+    graph = coo_array(
+        (np.ones(len(pairing)), (pairing.left, here + pairing.right)), shape=(both, both)
+    )
+    component = connected_components(graph, directed=False)[1][here:]
+    order = np.lexsort((lines, component))
+    return np.split(order, np.flatnonzero(np.diff(component[order])) + 1)

@@ -1,7 +1,7 @@
 """Weighted correlations of the axes of two sites, from one pass over the rows of each."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -30,11 +30,14 @@ class Side:
     units (units, k): mean z of each unit's rows, about the weighted mean of all.
     covariance (k, k): of z over all rows by weight, so with the scatter within units.
     turns: of each basis (k, k) with s = turn z, of skewness ≥ 0.
+    squares (units, k): mean square of the ICA axes of each unit's rows, about the same mean;
+    None where it is not needed.
     """
 
     units: "Tensor"
     covariance: NDArray[np.float64]
     turns: dict[Basis, NDArray[np.float64]]
+    squares: "Tensor | None" = None
 
     @property
     def k(self) -> int:
@@ -48,13 +51,32 @@ class Side:
         """
         turn = self.turns[basis]
         variances = np.einsum("ij,jk,ik->i", turn, self.covariance, turn, optimize=True)
-        floor = np.finfo(np.float32).eps ** 2
-        spread = np.sqrt(np.where(variances > floor, variances, np.inf))
-        scaled: NDArray[np.float64] = turn / spread[:, None]
-        return scaled
+        return _scaled(turn, variances)
+
+    def rescaled(self, places: NDArray[np.int64], each: NDArray[np.float64]) -> NDArray[np.float64]:
+        """`scale("ica")` where these units stand in the observations, that weigh `each`."""
+        import torch
+
+        assert self.squares is not None
+        weights = np.bincount(places, each / each.sum(), len(self.units))
+        share = torch.from_numpy(weights).to(self.units.device)
+        mean, second = (
+            (share @ part.double()).cpu().numpy() for part in (self.units, self.squares)
+        )
+        turn = self.turns["ica"]
+        return _scaled(turn, second - (turn @ mean) ** 2)
 
 
-def side(acts: Activations, base: Result, units: Units, seed: int) -> Side:
+def _scaled(turn: NDArray[np.float64], variances: NDArray[np.float64]) -> NDArray[np.float64]:
+    floor = np.finfo(np.float32).eps ** 2
+    spread = np.sqrt(np.where(variances > floor, variances, np.inf))
+    scaled: NDArray[np.float64] = turn / spread[:, None]
+    return scaled
+
+
+def side(
+    acts: Activations, base: Result, units: Units, seed: int, *, squares: bool = False
+) -> Side:
     """Read the rows that are used once, and take their moments; seed: of the random axes."""
     import torch
 
@@ -75,7 +97,25 @@ def side(acts: Activations, base: Result, units: Units, seed: int) -> Side:
     means -= torch.from_numpy(mean).to(means.device, torch.float32)
     covariance = np.triu(products) + np.triu(products, 1).T
     covariance = covariance / weights.sum() - np.outer(mean, mean)
-    return Side(means, covariance, _turns(acts, base, units, seed))
+    found = Side(means, covariance, _turns(acts, base, units, seed))
+    return replace(found, squares=_squares(acts, axes, units, found, mean)) if squares else found
+
+
+def _squares(
+    acts: Activations, axes: Axes, units: Units, found: Side, mean: NDArray[np.float64]
+) -> "Tensor":
+    """See `Side`."""
+    import torch
+
+    share = (1.0 / units.counts)[units.unit]
+    turn = torch.from_numpy(found.turns["ica"].T).float()  # (k, k)
+    centre = torch.from_numpy(mean).float()
+    total = torch.zeros_like(found.units)
+    for part, z in _blocks(acts, axes, units.rows):
+        s = (z - centre.to(z.device)) @ turn.to(z.device)
+        where = torch.from_numpy(units.unit[part]).to(z.device)
+        total.index_add_(0, where, _times(s * s, share[part]))
+    return total
 
 
 def _blocks(
@@ -148,15 +188,24 @@ def _powers(s: "Tensor", weights: "Tensor") -> NDArray[np.float64]:
 
 
 def cross(
-    source: Side, target: Side, left: NDArray[np.int64], right: NDArray[np.int64]
+    source: Side,
+    target: Side,
+    left: NDArray[np.int64],
+    right: NDArray[np.int64],
+    each: NDArray[np.float64] | None = None,
 ) -> NDArray[np.float64]:
-    """Covariance (k, k') of z of both sides over observations (left[i], right[i])."""
+    """Covariance (k, k') of z of both sides over observations (left[i], right[i]), of weight each.
+
+    None: all weigh 1.
+    """
     total = np.zeros((source.k, target.k))
     for begin in range(0, len(left), BLOCK):
         a = _picked(source.units, left[begin : begin + BLOCK])
         b = _picked(target.units, right[begin : begin + BLOCK])
+        if each is not None:
+            a = _times(a, each[begin : begin + BLOCK])
         total += (a.T @ b.to(a.device)).double().cpu().numpy()
-    return total / len(left)
+    return total / (len(left) if each is None else each.sum())
 
 
 def _picked(units: "Tensor", places: NDArray[np.int64]) -> "Tensor":

@@ -15,6 +15,7 @@ from .whitening import Whitening
 if TYPE_CHECKING:
     from torch import Tensor
 
+FLAT = 1e-6  # of the largest variance: what float32 makes of none
 BLOCK_NUMBERS = 1 << 20  # of a block: it and what is made of it stay in the cache
 
 
@@ -85,6 +86,7 @@ class Pinned:
         """These rows with the map that makes them white by themselves.
 
         Some of many white rows are not white, and what they lack outweighs what FastICA looks for.
+        Where they do not vary in some direction the map is not finite.
         """
         import torch
 
@@ -94,6 +96,7 @@ class Pinned:
             products += (weighted.T @ block).double().cpu().numpy()
             total += len(block) if weights is None else float(weights.sum(dtype=torch.float64))
         values, vectors = np.linalg.eigh(products / total)
+        values = np.where(values > FLAT * values[-1], values, np.nan)
         return Pinned(self.rows, self.weights, (vectors / np.sqrt(values)) @ vectors.T)
 
     def _part(self, rows: "slice | Tensor") -> "Pinned":
