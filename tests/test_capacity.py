@@ -172,7 +172,8 @@ def test_the_fast_path_is_the_naive_one(shape, dtype, tolerance):
     for W in (plain, offset, spread, plain * np.geomspace(1, 1e-3, shape[1])):
         W = W.astype(dtype)
         np.testing.assert_allclose(capacities(W), naive(W), rtol=tolerance, atol=0)
-    for scale in (1e-12, 1e12, 1e-30, 1e30):
+    extreme = (1e-150, 1e150) if dtype == np.float64 else ()
+    for scale in (1e-12, 1e12, 1e-30, 1e30, *extreme):
         found = capacities((plain * scale).astype(dtype))
         np.testing.assert_allclose(found, naive(plain.astype(dtype)), rtol=max(tolerance, 1e-5))
 
@@ -184,9 +185,47 @@ def test_faint_features_keep_their_capacity(dtype):
     W[40:, :10] = 0
     W[40:] *= 1e-5  # λ of these is 1e-10 of the largest, far below what F keeps
     W = turned(W).astype(dtype)
-    found = framing._exact(prepared(W, "W"), framing._frame_side(prepared(W, "W"), np.float64))
+    found = framing._exact(prepared(W, "W"), framing._frame_side(prepared(W, "W")))
     np.testing.assert_allclose(found.capacity, naive(W), rtol=1e-9)
     np.testing.assert_allclose(capacities(W), naive(W), rtol=1e-9)
+
+
+@pytest.mark.parametrize("share", [0.03, 0.008, 2e-4, 1e-6])
+def test_single_precision_is_exact_for_features_in_faint_directions(share, monkeypatch):
+    rng = np.random.default_rng(0)
+    W = rng.standard_normal((2048, 32))
+    W[:1024, 16:] = 0
+    W[1024:, :16] = 0  # λ of these is `share` of that of the others
+    W[1024:] *= np.sqrt(share)
+    W = turned(W).astype(np.float32)
+    whole = W.astype(np.float64)
+    exact, features = frame(prepared(whole, "W")), prepared(W, "W")
+    np.testing.assert_allclose(frame(features).leverage, exact.leverage, rtol=1e-5)
+    np.testing.assert_allclose(frame(features).residual, exact.residual, atol=1e-5)
+    monkeypatch.setattr(framing, "WIDEST", 8)
+    for C in (frame(features).capacity, capacities(W)):
+        np.testing.assert_allclose(C, naive(W), rtol=1e-5)
+    np.testing.assert_allclose(frame(features).residual, exact.residual, atol=1e-5)
+    assert (framing._by_factor(features) is None) == (share < 0.01)
+
+
+@pytest.mark.parametrize("mean", [1e2, 1e5])
+def test_a_mean_far_larger_than_the_rest_is_subtracted_before_rounding(mean):
+    W = (np.random.default_rng(0).standard_normal((300, 20)) + mean).astype(np.float32)
+    rest = W.astype(np.float64) - W.astype(np.float64).mean(axis=0)
+    found = frame(prepared(W, "W", centre=True))
+    np.testing.assert_allclose(found.capacity, naive(rest), rtol=1e-5)
+
+
+@pytest.mark.parametrize("dtype", [np.float64, np.float32])
+def test_both_ways_to_capacities_agree(dtype):
+    W = (np.random.default_rng(0).standard_normal((READ_ROWS + 9, 40)) + 0.2).astype(dtype)
+    W[5] = 0
+    tolerance = 1e-12 if dtype == np.float64 else 2e-6
+    np.testing.assert_allclose(capacities(W), frame(prepared(W, "W")).capacity, rtol=tolerance)
+    assert framing._by_factor(prepared(W, "W")) is not None
+    assert framing._by_factor(prepared(W[:30], "W")) is None
+    assert framing._by_factor(prepared(np.tile(W[:, :20], 2), "W")) is None
 
 
 def test_lower_precision_is_taken_up_before_anything_is_computed():
