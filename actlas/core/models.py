@@ -116,8 +116,29 @@ class LoadedModel:
 
     @property
     def weights(self) -> Weights:
-        """The parameters by name."""
-        return Weights(self.module.state_dict())
+        """The parameters by name; rows of embeddings are called by their tokens."""
+        state = self.module.state_dict()
+        return Weights(state, dict.fromkeys(self._embeddings(state), self._tokens))
+
+    def _embeddings(self, state: Mapping[str, Any]) -> list[str]:
+        """Parameters that hold one row a token, at the input or the output."""
+        if self.tokenizer is None:
+            return []
+        held = []
+        for side in ("get_input_embeddings", "get_output_embeddings"):
+            try:
+                weight = getattr(getattr(self.module, side)(), "weight", None)
+            except (AttributeError, NotImplementedError):  # a network that has none
+                continue
+            held += [weight] if weight is not None else []
+        return [
+            name for name, tensor in state.items()
+            if any(0 != tensor.data_ptr() == w.data_ptr() and tensor.shape == w.shape for w in held)
+        ]  # fmt: skip
+
+    def _tokens(self) -> list[str]:
+        tokens: list[str] = self.tokenizer.convert_ids_to_tokens(range(len(self.tokenizer)))
+        return tokens
 
     @cached_property
     def _traced(self) -> tuple[list[Call], tuple[int, int]]:

@@ -1,6 +1,6 @@
 """A model's parameters as arrays."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from numpy.typing import NDArray
@@ -13,10 +13,22 @@ if TYPE_CHECKING:
 
 
 class Weights(Mapping[str, NDArray[Any]]):
-    """A model's parameters by name, read-only, as numpy arrays (bfloat16 as float32)."""
+    """A model's parameters by name, read-only, as numpy arrays (bfloat16 as float32).
 
-    def __init__(self, state: "Mapping[str, torch.Tensor]"):
+    rows: by parameter, a function that gives the names of its rows (tokens of embeddings).
+    """
+
+    def __init__(
+        self,
+        state: "Mapping[str, torch.Tensor]",
+        rows: Mapping[str, Callable[[], Sequence[str]]] | None = None,
+    ):
         self._state = state
+        self._rows = rows or {}
+
+    def row_names(self, name: str) -> Sequence[str] | None:
+        """Return what the rows of a parameter are called, None where they have no names."""
+        return self._rows[name]() if name in self._rows else None
 
     def __getitem__(self, name: str) -> NDArray[Any]:
         if name not in self._state:

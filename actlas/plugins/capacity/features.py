@@ -10,7 +10,10 @@ from numpy.typing import DTypeLike, NDArray
 from actlas import InputError, NonFiniteError
 
 READ_ROWS = 4096  # rows read at a time, so that no result depends on the host's chunks
+FEW_ROWS = 256  # that a cache holds in double precision
 ZERO = {4: 1e-6, 8: 1e-8}  # of the largest norm, by the bytes of a number: what counts as no norm
+
+MODERATE = 1e4  # norms up to which fourth powers of single precision need no scaling
 
 Norm = Literal["none", "unit"]
 
@@ -20,9 +23,9 @@ class Features:
     """Rows of a matrix (N, d) as they are measured: (row − centre) × weight.
 
     norms: (N,) after centring, in the units of the matrix.
-    weights: (N,) by which rows are multiplied so that the largest has norm 1; 0 for rows that
-        are zero.
-    unit: what a weighted norm of 1 stands for: the largest norm, or 1 where rows are unit.
+    weights: (N,) by which rows are multiplied: 1, or where the largest norm is far from 1 its
+        inverse; 0 for rows that are zero.
+    unit: what a weighted norm of 1 stands for, in the units of the matrix.
     """
 
     matrix: NDArray[Any]
@@ -44,13 +47,17 @@ class Features:
         return _itemsize(self.matrix) == 4
 
     def blocks(self, dtype: DTypeLike = np.float64) -> Iterator[NDArray[Any]]:
-        """Yield (n, d) rows as they are measured."""
+        """Yield (n, d) rows as they are measured; read-only where they are as they came."""
+        plain = self.centre is None and bool((self.weights == 1).all())
         for start in range(0, len(self.matrix), READ_ROWS):
-            rows = self.matrix[start : start + READ_ROWS].astype(dtype)
-            if self.centre is not None:
-                rows -= self.centre.astype(dtype)
-            rows *= self.weights[start : start + READ_ROWS, None].astype(dtype)
-            yield rows
+            rows = self.matrix[start : start + READ_ROWS]
+            if not plain:
+                # In double precision, lest a mean far larger than the rest is rounded off.
+                rows = rows.astype(dtype if self.centre is None else np.float64)
+                if self.centre is not None:
+                    rows -= self.centre
+                rows *= self.weights[start : start + READ_ROWS, None].astype(rows.dtype)
+            yield np.asarray(rows, dtype)
 
     def whole(self) -> NDArray[np.float64]:
         """Return all rows (N, d) as they are measured."""
@@ -83,10 +90,10 @@ def prepared(
         why = "all features are equal: nothing is left after centring" if centre else "all are zero"
         raise InputError(f"{source}: {why}; capacity needs a feature that is not")
     alive = norms > ZERO[_itemsize(matrix)] * largest
-    scale = norms if norm == "unit" else np.full(len(norms), largest)
+    unit = 1.0 if norm == "unit" or 1 / MODERATE < largest < MODERATE else largest
+    scale = norms if norm == "unit" else np.full(len(norms), unit)
     weights = np.divide(1.0, scale, out=np.zeros(len(norms)), where=alive)
     called = tuple(map(str, range(len(matrix)))) if names is None else tuple(names)
-    unit = 1.0 if norm == "unit" else largest
     return Features(matrix, source, called, middle, norms, weights, unit)
 
 
@@ -107,11 +114,11 @@ def _norms(
     matrix: NDArray[Any], centre: NDArray[np.float64] | None, source: str
 ) -> NDArray[np.float64]:
     norms = np.empty(len(matrix))
-    for start in range(0, len(matrix), READ_ROWS):
-        rows = matrix[start : start + READ_ROWS].astype(np.float64)
+    for start in range(0, len(matrix), FEW_ROWS):
+        rows = matrix[start : start + FEW_ROWS].astype(np.float64)
         if centre is not None:
             rows -= centre
-        norms[start : start + READ_ROWS] = np.sqrt(np.einsum("ij,ij->i", rows, rows))
+        norms[start : start + FEW_ROWS] = np.sqrt(np.einsum("ij,ij->i", rows, rows))
     bad = np.flatnonzero(~np.isfinite(norms))
     if len(bad):
         raise NonFiniteError(f"{source}: feature {bad[0]} holds NaN or infinity; leave it out")

@@ -47,7 +47,7 @@ class Feature:
 
     source: Annotated[str, "set that it is of"]
     feature: Annotated[int, "number of the feature in its set"]
-    name: Annotated[str, "what it is called: label, axis, or its number"]
+    name: Annotated[str, "what it is called: token, label, or its number"]
     capacity: Annotated[float, "(w·w)² / Σ (w·w')², the share of a dimension it has, 0 … 1"]
     null: Annotated[float, "capacity by chance"]
     norm: Annotated[float, "|w| after centring, before it is divided by anything"]

@@ -18,7 +18,7 @@ from .tables import TABLES
 Axis = Literal["rows", "columns"]
 
 
-@analysis(version=1, tables=TABLES, figures=figures.ALL, headline="total")
+@analysis(version=2, tables=TABLES, figures=figures.ALL, headline="total")
 def capacity(
     weights: Weights,
     *,
@@ -44,16 +44,22 @@ def capacity(
     Computed from the d × d frame operator F = Σ w wᵀ, never features × features; single
     precision weights with single precision products where that is exact to 1e-5.
 
-    Features are the rows of the matrix: token embeddings (tokens × d), output directions of MLP
-    neurons with --axis columns (torch keeps them as d × neurons). Of tensors with more axes a
-    row is all that belongs to one index of the first (the kernel of a channel, not its mean).
+    Features are the rows of the matrix: token embeddings (tokens × d), called by their tokens;
+    output directions of MLP neurons with --axis columns (torch keeps them as d × neurons). Of
+    tensors with more axes a row is all that belongs to one index of the first (the kernel of a
+    channel, not its mean).
     A capacity depends on which other features are in the set, on norms and on centring, not on
     the basis: it says nothing about single neurons; see `superposition` for these.
     """
     settings = Settings(threshold, block_limit, null, norm == "unit")
     settings.check("capacity")
     found = [
-        measure(prepared(matrix, name, centre=centre, norm=norm), settings)
+        measure(
+            prepared(
+                matrix, name, _called(weights, name, axis, len(matrix)), centre=centre, norm=norm
+            ),
+            settings,
+        )
         for name, matrix in _matrices(weights, parameter, axis)
     ]
     return Result(tables(found), {}, remarks(found))
@@ -71,6 +77,14 @@ def _matrices(
         if axis == "columns":
             array = array.swapaxes(0, 1)
         yield name, array.reshape(len(array), math.prod(array.shape[1:]))
+
+
+def _called(weights: Weights, name: str, axis: Axis, count: int) -> list[str] | None:
+    """Return the tokens of embeddings; rows beyond the vocabulary have their number."""
+    tokens = weights.row_names(name) if axis == "rows" else None
+    if tokens is None:
+        return None
+    return [str(t) for t in tokens[:count]] + [str(i) for i in range(len(tokens), count)]
 
 
 def _named(weights: Weights, parameter: str | None) -> list[str]:
