@@ -128,3 +128,62 @@ def test_bad_settings_are_refused(options, said):
         superposition(*site(), **options)
     with pytest.raises(LabelError, match="two labels or more"):
         superposition(site()[0], Labels.of(["a"] * 600))
+
+
+def test_polysemantic_neurons_are_those_that_were_planted():
+    basis = np.zeros((6, 5))  # neuron 0 tells two, 1 one by falling silent, 2 three, 3 and 4 none
+    basis[[0, 1], 0], basis[2, 1], basis[[3, 4, 5], 2] = 1, -1, 1
+    acts, labels = site(K=6, noise=0.05, basis=basis, n=1200)
+    found = superposition(acts, labels, least_auroc=0.85)
+    told = found.tables["neurons"]["concepts"]
+    # A label is told against the rest: of two equal ones each lies above 8 rows of 10 others,
+    # and half of its twin's, AUROC 0.9; of three equal ones 0.8.
+    assert told.tolist() == [2, 1, 0, 0, 0]
+    assert (one(found)["polysemantic_share"], one(found)["monosemantic_share"]) == (0.2, 0.2)
+    assert one(found)["concepts_per_neuron"] == pytest.approx(3 / 5)
+    assert found.tables["concepts"]["neurons"].tolist() == [1, 1, 1, 0, 0, 0]
+    silent = found.tables["neurons"]
+    assert (silent["label"][1], silent["auroc"][1] < 0.01) == ("2", True)
+    wider = superposition(acts, labels, least_auroc=0.78).tables["neurons"]["concepts"]
+    assert wider.tolist() == [2, 1, 6, 0, 0]  # the other three by 0.2, as they never activate it
+
+
+def test_order_sign_scale_and_shift_of_neurons_leave_what_they_should():
+    basis = np.random.default_rng(3).standard_normal((4, 8))
+    acts, labels = site(K=4, basis=basis)
+    X, before = acts.numpy().astype(float), superposition(acts, labels)
+    order = np.random.default_rng(0).permutation(8)
+    signs = np.where(np.arange(8) % 2, -1.0, 1.0)
+    for changed in (X[:, order], X * signs, X * 7, X + 3):
+        after = superposition(Activations.of(changed), labels)
+        for column in ("alignment", "effective_neurons", "neurons"):
+            assert after.tables["concepts"][column] == pytest.approx(
+                before.tables["concepts"][column], rel=1e-5
+            )
+        for column in ("polysemantic_share", "concepts_per_neuron", "kurtosis"):
+            assert one(after)[column] == pytest.approx(one(before)[column], rel=1e-5)
+    moved = superposition(Activations.of(X[:, order]), labels).tables["neurons"]
+    for column in ("selectivity", "kurtosis", "auroc"):
+        np.testing.assert_allclose(
+            moved[column], before.tables["neurons"][column][order], rtol=1e-5
+        )
+    turned = superposition(Activations.of(X @ rotation(8)), labels)
+    assert abs(one(turned)["alignment"] - one(before)["alignment"]) > 1e-3
+
+
+def test_random_directions_have_the_kurtosis_of_normal_rows_and_unit_length():
+    rng = np.random.default_rng(0)
+    acts = Activations.of(rng.standard_normal((5_000, 30)))
+    row = one(superposition(acts, Labels.of((np.arange(5_000) % 2).tolist())))
+    assert row["kurtosis_random"] == pytest.approx(3, abs=0.1)
+    unit = rng.standard_normal((2_000, 30))
+    unit /= np.linalg.norm(unit, axis=1)[:, None]
+    assert row["alignment_random"] == pytest.approx(np.abs(unit).max(axis=1).mean(), abs=0.03)
+
+
+def test_equal_values_share_their_rank():
+    X = np.zeros((200, 2))
+    X[:10, 0] = 1  # mostly silent: order among equal values must not count
+    codes = np.r_[np.zeros(100, int), np.ones(100, int)]
+    found = superposition(Activations.of(X + [[0, 1]] * X[:, :1]), Labels.of(codes.tolist()))
+    assert found.tables["neurons"]["auroc"][0] == pytest.approx(roc_auc_score(codes == 0, X[:, 0]))

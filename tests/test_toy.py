@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from safetensors.numpy import load_file, save_file
 from scipy.optimize import minimize
 
 import actlas
@@ -18,10 +19,12 @@ from actlas.plugins.toy import (
     TRIPLE,
     Recipe,
     ToyTask,
+    Trained,
     density_for,
     draw,
     draw_evenly,
     feature_loss,
+    keep_toy,
     kurtosis_of,
     marginal_benefit,
     norms2,
@@ -34,6 +37,7 @@ from actlas.plugins.toy import (
     relu_losses,
     relu_phase,
     sample_vectors,
+    settle,
     toy,
     train_quadratic,
     train_relu,
@@ -42,7 +46,6 @@ from actlas.plugins.toy import (
     vector_text,
 )
 from actlas.plugins.toy.lbfgs import exact_step
-from actlas.plugins.toy.training import settle
 
 from .test_cli import fails, good
 
@@ -437,15 +440,112 @@ def test_a_damaged_model_is_refused(folder, tmp_path):
         config = json.loads((place / "config.json").read_text()) | changes
         (place / "config.json").write_text(json.dumps(config))
 
+    def rewritten(place, change):
+        path = place / "model.safetensors"
+        save_file(change(load_file(path)), path)
+
+    def cut(path):
+        path.write_bytes(path.read_bytes()[:-9])
+
     for change, said in (
         (lambda p: (p / "config.json").write_text("{}"), "is no toy model's"),
         (lambda p: altered(p, kind="cubic"), "kind 'cubic' of 'uniform' values is unknown"),
-        (lambda p: altered(p, dims=3), r"holds weights \(3, 6, 2\)"),
+        (lambda p: altered(p, dims=3), r"holds .*\(3, 6, 2\).* configuration is of .*\(3, 6, 3\)"),
+        (lambda p: altered(p, bias=False), "holds"),
+        (lambda p: altered(p, loss=5), "loss of each instance"),
+        (lambda p: altered(p, loss=[]), "loss of each instance"),
+        (lambda p: altered(p, importance=[1.0]), "importance is of each feature"),
+        (lambda p: rewritten(p, lambda a: {**a, "bias": np.zeros((3, 6))}), r"'bias': \(3, 6\)"),
+        (lambda p: rewritten(p, lambda a: {**a, "bias": a["bias"] * np.nan}), "no finite numbers"),
+        (lambda p: rewritten(p, lambda a: {k: v.astype(int) for k, v in a.items()}), "no finite"),
+        (lambda p: cut(p / "model.safetensors"), "cannot be read"),
         (lambda p: (p / "model.safetensors").write_bytes(b"no"), "cannot be read"),
         (lambda p: (p / "model.safetensors").unlink(), "cannot be read"),
     ):
         with pytest.raises(ModelError, match=said):
             toy(copy(change), **OPTIONS)
+
+
+TASK = {"kind": "quadratic", "features": 4, "dims": 2, "kurtosis": 6.0, "instances": 2}
+
+
+def test_training_that_was_stopped_leaves_no_model_and_starts_again(tmp_path, monkeypatch):
+    import actlas.plugins.toy.training as training
+
+    def stopped(path, drawn):
+        path.write_text("half a line")
+        raise KeyboardInterrupt
+
+    place = tmp_path / "model"
+    train_toy(place, seed=1, **TASK)
+    for again in ({"force": True}, {}):  # over a model, and where one was stopped
+        with monkeypatch.context() as patch:
+            patch.setattr(training, "write_vectors", stopped)
+            with pytest.raises(KeyboardInterrupt):
+                train_toy(place, **TASK, **again)
+        with pytest.raises(ModelError, match=r"has no config\.json"):
+            toy(str(place), **OPTIONS)
+    train_toy(place, samples=7, **TASK)
+    fresh = tmp_path / "fresh"
+    train_toy(fresh, samples=7, **TASK)
+    for name in ("config.json", "model.safetensors", "samples.jsonl"):
+        assert (place / name).read_bytes() == (fresh / name).read_bytes()
+    assert len(list(place.iterdir())) == 3
+
+
+def test_samples_of_a_model_that_was_replaced_are_gone(tmp_path):
+    train_toy(tmp_path, samples=5, **TASK)
+    assert "samples" not in train_toy(tmp_path, samples=0, force=True, **TASK)
+    assert not (tmp_path / "samples.jsonl").exists()
+
+
+def test_a_folder_that_cannot_be_is_refused_before_training(tmp_path, monkeypatch):
+    import actlas.plugins.toy.training as training
+
+    monkeypatch.setattr(training, "train_quadratic", None)
+    (tmp_path / "file").touch()
+    for place in (tmp_path / "file", tmp_path / "file/below", Path("/proc/none")):
+        with pytest.raises(InputError, match=r"cannot be written .*; name a folder"):
+            train_toy(place, **TASK)
+
+
+def test_training_that_diverged_is_not_kept(tmp_path):
+    config = settle(ToyTask(kind="relu", features=2, dims=1, density=0.1))
+    for weight, loss in ((np.nan, 1.0), (1.0, np.inf)):
+        found = Trained(np.full((1, 1, 2, 1), weight), np.array([[loss]]), np.zeros((1, 1, 2)))
+        with pytest.raises(InputError, match="diverged to infinity"):
+            keep_toy(config, found, tmp_path / "x", samples=0)
+    assert not (tmp_path / "x").exists()
+
+
+def test_a_folder_may_have_a_number_sign_in_its_name(tmp_path):
+    place = tmp_path / "take#1"
+    train_toy(place, **TASK)
+    first, other = (toy(f"{place}{mark}", **OPTIONS) for mark in ("", "#1"))
+    assert first.spec == f"toy:{place}"
+    assert toy(first.spec.removeprefix("toy:"), **OPTIONS).digest == first.digest != other.digest
+
+
+@pytest.mark.parametrize("kind", ["relu", "linear", "quadratic"])
+def test_every_instance_of_every_kind_is_extracted_and_measured(kind, tmp_path, sqlite_store):
+    task = ToyTask(kind=kind, features=5, dims=2, density=0.2, samples=6)
+    draws = np.random.default_rng(0)
+    outputs = 1 if kind == "quadratic" else 5
+    found = Trained(
+        draws.standard_normal((2, 3, 5, 2)), draws.random((2, 3)), draws.random((2, 3, outputs))
+    )
+    kept = keep_toy(settle(task), found.cell(1), tmp_path, samples=6)
+    order = found.loss[1].argsort()
+    assert np.array_equal(kept.weights, found.weights[1][order])
+    data = actlas.read_dataset(tmp_path / "samples.jsonl")
+    x = np.stack([vector_of(text, 5) for text in data.texts])
+    for number in range(3):
+        model = toy(f"{tmp_path}#{number}", **OPTIONS | {"compute_dtype": "auto"})
+        W = found.weights[1, order[number]]
+        rows = capacity(model.weights, parameter="layers.0.weight").tables["features"]
+        assert rows["capacity"] == pytest.approx(capacities(W))
+        made = sqlite_store.extract(model, data, dtype="float32")
+        assert made.activations("layers.0").numpy() == pytest.approx(x @ W, abs=1e-5)
 
 
 def test_the_command_trains_and_compares_with_the_optimum(tmp_path):
@@ -454,6 +554,9 @@ def test_the_command_trains_and_compares_with_the_optimum(tmp_path):
     done = good(*line, "--importance", "0.7", "--kurtosis", 5, "--instances", 2, "--json").json
     assert done["loss"] == pytest.approx(done["optimal loss"]) == pytest.approx(1.670045)
     rows = done["features"]
+    assert [row["capacity"] for row in rows] == pytest.approx(
+        [row["optimal capacity"] for row in rows], abs=1e-6
+    )
     assert [row["norm2"] for row in rows] == pytest.approx([row["optimal norm2"] for row in rows])
     assert len((place / "samples.jsonl").read_text().splitlines()) == 2000
     assert "holds a model already" in fails(*line, "--kurtosis", 5)
@@ -473,11 +576,19 @@ def test_the_command_trains_and_compares_with_the_optimum(tmp_path):
         ({"kurtosis": 5.0, "importance": "1,-1,1"}, "none below 0"),
         ({"kurtosis": 5.0, "importance": "0,0,0"}, "not all 0"),
         ({"kurtosis": 5.0, "values": "positive"}, "are uniform, gaussian or sign"),
-        ({"kurtosis": 5.0, "recipe": "slow"}, "no recipe 'slow'; there is fast, tms, long"),
+        ({"kurtosis": 5.0, "recipe": "slow"}, "no recipe 'slow'; there is fast, tms, long, wide"),
         ({"kind": "relu", "kurtosis": 5.0}, "trained at a --density"),
         ({"kind": "relu", "density": 0.1, "recipe": "closed"}, "no loss in closed form"),
         ({"kind": "relu", "density": 0.1, "bias": False}, "leave --no-bias out"),
         ({"kind": "cubic", "density": 0.1}, "no kind 'cubic'"),
+        ({"kurtosis": 5.0, "seed": -1}, "seed -1 must lie between 0"),
+        ({"kurtosis": 5.0, "seed": 2**32}, "must lie between 0"),
+        ({"kurtosis": 5.0, "dims": 0}, "at least 1 feature, 1 dimension"),
+        ({"kurtosis": 2e6}, "training reaches up to 1e"),
+        ({"density": 1e-6}, "training reaches up to 1e"),
+        ({"kurtosis": 5.0, "importance": "1e200"}, "are finite"),
+        ({"kurtosis": 5.0, "importance": "1,1e7,1"}, "largest importance is 1e"),
+        ({"kurtosis": 5.0, "importance": "0,1e-7,0"}, "largest importance is 1e"),
     ],
 )
 def test_tasks_that_cannot_be_are_refused(task, said):

@@ -13,9 +13,11 @@ def train_toy(folder: str | Path, *, force: bool = False, **task: Any) -> Mappin
     force: replace what the folder holds.
 
     Returns model, kind, recipe, instances, loss (the lowest), spread (of the highest above it) and
-    for every feature its importance and the squared norm of its direction in the best instance;
+    for every feature its importance, capacity and squared norm of its direction in the best
+    instance;
     for quadratic models with a bias also the optimum's loss, capacities and norms.
     """
+    from ..plugins.capacity import capacities
     from ..plugins.toy import ToyTask
     from ..plugins.toy import train_toy as trained_toy
 
@@ -25,10 +27,11 @@ def train_toy(folder: str | Path, *, force: bool = False, **task: Any) -> Mappin
         "model": f"toy:{done.folder}", "kind": config.kind, "recipe": config.recipe,
         "instances": len(loss), "loss": loss[0], "spread": loss[-1] / loss[0] - 1 if loss[0] else 0,
     }  # fmt: skip
-    norms = (done.weights[0] ** 2).sum(axis=1)
+    best = done.weights[0]
+    norms, capacity = (best**2).sum(axis=1), capacities(best)
     rows: list[dict[str, Any]] = [
-        {"feature": f"f{i}", "importance": v, "norm2": float(n)}
-        for i, (v, n) in enumerate(zip(config.importance, norms, strict=True))
+        {"feature": f"f{i}", "importance": v, "capacity": float(C), "norm2": float(n)}
+        for i, (v, C, n) in enumerate(zip(config.importance, capacity, norms, strict=True))
     ]
     if config.kind == "quadratic" and config.bias:
         _add_optimum(found, rows, config)
@@ -43,4 +46,4 @@ def _add_optimum(found: dict[str, Any], rows: list[dict[str, Any]], config: Any)
     best = optimum(config.importance, config.kurtosis, config.dims)
     found["optimal loss"] = best.loss
     for row, n, capacity in zip(rows, best.norm2, best.capacity, strict=True):
-        row |= {"optimal norm2": float(n), "optimal capacity": float(capacity)}
+        row |= {"optimal capacity": float(capacity), "optimal norm2": float(n)}

@@ -28,7 +28,7 @@ def train() -> None:
               help="What is drawn (default: uniform; relu and linear: positive).")  # fmt: skip
 @click.option("--bias/--no-bias", default=True, show_default=True,
               help="Whether a quadratic model has an output bias.")  # fmt: skip
-@click.option("--recipe", type=click.Choice(["closed", "fast", "long", "tms"]),
+@click.option("--recipe", type=click.Choice(["closed", "fast", "long", "wide", "tms"]),
               help="closed: without samples (default of quadratic); others: Adam on drawn samples "
               "(default of relu and linear: fast).")  # fmt: skip
 @click.option("--instances", default=8, show_default=True, type=click.IntRange(1),

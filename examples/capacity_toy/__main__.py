@@ -5,10 +5,12 @@ import os
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # models this small keep one core busy
 
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import click
 
+from .geometry import LARGE
 from .page import write_page
 from .study import FULL, QUICK
 
@@ -19,7 +21,8 @@ from .study import FULL, QUICK
     show_default=True, help="Where everything is put.",
 )  # fmt: skip
 @click.option("--quick", is_flag=True, help="Small diagrams, short training: a try.")
-def main(folder: Path, quick: bool) -> None:
+@click.option("--large", is_flag=True, help="Also 400 features in 30 dimensions: minutes more.")
+def main(folder: Path, quick: bool, large: bool) -> None:
     """Train toy models of superposition over grids of settings, and compare with theory."""
     start = time.perf_counter()
 
@@ -28,7 +31,10 @@ def main(folder: Path, quick: bool) -> None:
 
     place = folder / ("quick" if quick else "full")
     place.mkdir(parents=True, exist_ok=True)
-    for one in write_page(place, QUICK if quick else FULL, say):
+    size = QUICK if quick else FULL
+    if large:
+        size = replace(size, geometry=(*size.geometry, LARGE))
+    for one in write_page(place, size, say):
         click.echo(f"{one.verdict:>13}  {one.claim}: {one.measured}")
     say(f"the page is {place / 'report.html'}, every cell is in {place / 'cells.json'}")
 

@@ -13,11 +13,13 @@ from actlas.plugins.toy import (
     relu_boundaries,
 )
 
+from .geometry import LINES
 from .study import Rows
 
 INK = "#111111"
 COLOURS = ["#d9d9d9", "#e08214", "#5e3c99"]  # by phase: ignored, alone, shares
 SIDE = 300
+APART = {"2/5": 0.015, "3/8": -0.02}  # names of lines that would cover each other
 
 
 def quadratic_diagram(rows: Rows, *, bias: bool) -> Any:
@@ -26,7 +28,9 @@ def quadratic_diagram(rows: Rows, *, bias: bool) -> Any:
 
     edges = _edged(rows, "ratio", "kurtosis", logs=(False, True))
     ends = [3.0, max(edge["kurtosis1"] for edge in edges)]
-    y = alt.Y("kurtosis0:Q", title="kurtosis κ").scale(type="log", domain=ends, nice=False)
+    y = alt.Y("kurtosis0:Q", title="kurtosis κ = 1.8 / density").scale(
+        type="log", domain=ends, nice=False
+    )
     cells = (
         alt.Chart(alt.InlineData(values=edges))
         .mark_rect(clip=True)
@@ -135,13 +139,91 @@ def scatter(cells: Rows) -> Any:
 
     points = alt.Chart(alt.InlineData(values=cells)).mark_circle(size=14, opacity=0.5)
     line = _line([{"r": 0, "k": 0}, {"r": 0.5, "k": 0.5}], "r", "k")
+    scale = {"domain": [0, 0.51], "nice": False}
     encoded = points.encode(
-        alt.X("analytic:Q", title="capacity by the formula").scale(domain=[0, 0.51], nice=False),
-        alt.Y("trained:Q", title="capacity trained").scale(domain=[0, 0.51], nice=False),
+        alt.X("analytic:Q", title="capacity by the formula").axis(tickCount=5).scale(**scale),
+        alt.Y("trained:Q", title="capacity trained").axis(tickCount=5).scale(**scale),
         alt.Color("bias:N", title="output bias").scale(scheme="dark2"),
     )
     title = "Second feature, every cell of both diagrams"
     return (line + encoded).properties(title=title, width=SIDE, height=SIDE)
+
+
+def plateaus(rows: Rows) -> Any:
+    """Capacity of every feature by density, a panel a setting, over lines of regular shapes."""
+    import altair as alt
+
+    panels = []
+    for name in dict.fromkeys(row["setting"] for row in rows):
+        mine = [row for row in rows if row["setting"] == name]
+        dots = [
+            {"at": (1 + 0.18 * (i / len(row["capacities"]) - 0.5)) / row["density"], "C": C}
+            for row in mine
+            for i, C in enumerate(row["capacities"])
+        ]
+        ends = [0.8, 1.35 / min(row["density"] for row in mine)]
+        x = alt.X("at:Q", title="1 / density").scale(type="log", domain=ends, nice=False)
+        y = alt.Y("C:Q", title="capacity C").scale(domain=[0, 1.04], nice=False)
+        lines = [
+            {"C": C, "said": said, "at": ends[1], "beside": C + APART.get(said, 0)}
+            for said, C in LINES.items()
+        ]
+        base = alt.Chart(alt.InlineData(values=lines))
+        rules = base.mark_rule(strokeDash=[4, 3], color="#9d9d9d").encode(y)
+        beside = base.mark_text(align="left", dx=4, color="#5a6473")
+        said = beside.encode(x, alt.Y("beside:Q"), alt.Text("said:N"))
+        marks = alt.Chart(alt.InlineData(values=dots)).mark_circle(size=14, opacity=0.5)
+        panel = alt.layer(rules, marks.encode(x.axis(format="~g"), y), said)
+        title = f"{name}, importance 1"
+        panels.append(panel.properties(title=title, width=SIDE, height=SIDE - 60))
+    return alt.vconcat(*panels)
+
+
+def each_chart(rows: Rows) -> Any:
+    """Dimensions per feature by density; rings: measured before."""
+    import altair as alt
+
+    values = [
+        {"at": 1 / r["density"], "each": r["each"], "known": r["known_each"], "set": r["setting"]}
+        for r in rows
+    ]
+    colour = alt.Color("set:N", title="features", sort=None).scale(scheme="dark2")
+    x = alt.X("at:Q", title="1 / density").scale(type="log").axis(format="~g")
+    y = alt.Y("each:Q", title="dimensions per feature").scale(domain=[0, 1.1], nice=False)
+    base = alt.Chart(alt.InlineData(values=values)).encode(x, y, colour)
+    before = [row for row in values if row["known"] is not None]
+    rings = alt.Chart(alt.InlineData(values=before)).mark_point(size=130)
+    sticky = alt.Chart(alt.InlineData(values=[{"y": 1}, {"y": 0.5}]))
+    rules = sticky.mark_rule(strokeDash=[4, 3], color="#9d9d9d").encode(alt.Y("y:Q"))
+    known = rings.encode(x, alt.Y("known:Q"), colour)
+    title = "Dimensions per feature"
+    return alt.layer(rules, base.mark_line(point=True), known).properties(
+        title=title, width=SIDE, height=SIDE - 60
+    )
+
+
+def unequal_chart(rows: Rows) -> Any:
+    """Capacity against importance where importance falls, a panel a setting."""
+    import altair as alt
+
+    panels = []
+    for name in dict.fromkeys(row["setting"] for row in rows):
+        mine = [row for row in rows if row["setting"] == name]
+        dots = [
+            {"v": v, "C": C, "p": f"{row['density']:g}"}
+            for row in mine
+            for v, C in zip(row["importance"], row["capacities"], strict=True)
+        ]
+        order = [f"{row['density']:g}" for row in mine]
+        marks = alt.Chart(alt.InlineData(values=dots)).mark_line(point={"size": 22})
+        panels.append(
+            marks.encode(
+                alt.X("v:Q", title="importance").scale(type="log").axis(format="~g"),
+                alt.Y("C:Q", title="capacity C").scale(domain=[0, 1.04], nice=False),
+                alt.Color("p:N", title="density", sort=order).scale(scheme="dark2"),
+            ).properties(title=f"{name}, falling importance", width=SIDE, height=SIDE - 120)
+        )
+    return alt.vconcat(*panels)
 
 
 def _line(points: Rows, x: str, y: str) -> Any:

@@ -11,8 +11,8 @@ import actlas
 from actlas.plugins.capacity import capacity
 from actlas.plugins.toy import ToyTask, toy, train_toy
 
-from . import figures, study, verdicts
-from .study import QUICK, Rows, Size
+from . import figures, geometry, study, verdicts
+from .study import Rows, Size
 from .verdicts import Verdict
 
 Say = Callable[[str], None]
@@ -30,7 +30,7 @@ def write_page(folder: Path, size: Size, say: Say) -> list[Verdict]:
     """Train everything, write report.html, cells.json and verdicts.json; return the verdicts."""
     import jinja2
 
-    found = _tables(size, say)
+    found = _tables(folder, size, say)
     blocks, gram = _blocks(folder / "model", say)
     judged = _judged(found)
     (folder / "cells.json").write_text(json.dumps(found, indent=1) + "\n", "utf-8")
@@ -40,13 +40,14 @@ def write_page(folder: Path, size: Size, say: Say) -> list[Verdict]:
     environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined)
     html = environment.from_string(source).render(
         verdicts=judged, tables=found, blocks=blocks, drawings=_drawings(found, gram),
-        clear=verdicts.clear_cell, quick=size is QUICK, version=actlas.__version__,
+        clear=verdicts.clear_cell, quick=size.brief is not None, lines=list(geometry.LINES),
+        folder=folder, version=actlas.__version__,
     )  # fmt: skip
     (folder / "report.html").write_text(html, "utf-8")
     return judged
 
 
-def _tables(size: Size, say: Say) -> dict[str, Rows]:
+def _tables(folder: Path, size: Size, say: Say) -> dict[str, Rows]:
     say("quadratic models: reference cases, boundaries, allocation")
     found = {
         "cases": study.cases(),
@@ -61,6 +62,10 @@ def _tables(size: Size, say: Say) -> dict[str, Rows]:
     for features in (2, 3):
         say(f"ReLU diagram, {features} in {features - 1}: {size.relu}² cells, {size.starts} starts")
         found[f"relu {features}"] = study.relu_cells(size, 2 if features == 2 else 3)
+    found["geometry"] = []
+    for setting in size.geometry:
+        say(f"ReLU models, {setting.name}: {len(setting.known)} densities")
+        found["geometry"] += geometry.measured(setting, folder / "models", size.brief)
     return found
 
 
@@ -84,16 +89,23 @@ def _judged(found: dict[str, Rows]) -> list[Verdict]:
         verdicts.on_outcomes(found["outcomes"]),
         verdicts.on_relu(found["relu 2"], 2),
         verdicts.on_relu(found["relu 3"], 3),
+        verdicts.on_totals(found["geometry"]),
+        verdicts.on_known(found["geometry"]),
+        verdicts.on_lines(found["geometry"]),
+        verdicts.on_unequal(found["geometry"]),
     ]
 
 
 def _drawings(found: dict[str, Rows], gram: Any) -> list[Drawing]:
     with_bias = [row | {"bias": "with"} for row in found["with bias"]]
     without = [row | {"bias": "without"} for row in found["without bias"]]
+    equal = [row for row in found["geometry"] if row["decay"] == 1]
+    unequal = [row for row in found["geometry"] if row["decay"] != 1]
     charts = [
         (figures.quadratic_diagram(with_bias, bias=True),
-         "Colour: trained capacity of the less important feature. Line: r = 2/(κ − 1). To its left "
-         "the feature is ignored; to its right the two share the dimension."),
+         "Colour: trained capacity of the less important feature. Kurtosis says how "
+         "sparse features are; uniform values have 1.8 / density. Line: r = 2/(κ − 1). To its "
+         "left the feature is ignored; to its right the two share the dimension."),
         (figures.quadratic_diagram(without, bias=False),
          "The same without an output bias; the line is r = 2κ/(κ² − 3), a little further left."),
         (figures.scatter(with_bias + without),
@@ -108,6 +120,16 @@ def _drawings(found: dict[str, Rows], gram: Any) -> list[Drawing]:
          "grow, so a feature has a dimension or nothing."),
         (figures.allocation_chart(found["allocation"]),
          "Ten features in four dimensions. Sparser features (higher kurtosis) share more widely."),
+        (figures.plateaus(equal),
+         "Capacity of each of many equal features, a dot a feature. Lines: regular arrangements. "
+         "Sparser features (to the right) share more; those below all lines are in large blocks, "
+         "or ignored."),
+        (figures.each_chart(equal),
+         "Dimensions per feature, D / ‖W‖²; rings: an earlier measurement. Dashed: 1 "
+         "and ½, where it lingers: a dimension each, and antipodal pairs."),
+        (figures.unequal_chart(unequal),
+         "Importance falls from feature to feature. Dense features: the most important have a "
+         "dimension each, the others nothing; sparse ones: nearly all share."),
         (gram,
          "Cosines between the ten features' directions at kurtosis 6, ordered by block: two have a "
          "dimension each, four share two, and four are ignored."),

@@ -21,6 +21,8 @@ from actlas.plugins.toy import (
     train_relu,
 )
 
+from .geometry import EQUAL, UNEQUAL, Setting
+
 Floats = NDArray[np.float64]
 Rows = list[dict[str, Any]]
 PRESENT = 0.05  # of capacity: less is ignored, and as near to 1 is alone
@@ -34,16 +36,22 @@ SPARSE = 0.05
 
 @dataclass(frozen=True)
 class Size:
-    """How much is trained: cells a side of each diagram, starts a cell, and the recipe."""
+    """How much is trained: cells a side of each diagram, starts a cell, and the recipe.
+
+    geometry: settings of many features; brief: how these are trained for a try.
+    """
 
     quadratic: int
     relu: int
     starts: int
     recipe: Recipe
+    geometry: tuple[Setting, ...]
+    brief: Recipe | None = None
 
 
-FULL = Size(24, 12, 8, FAST)
-QUICK = Size(8, 5, 6, Recipe(steps=600, batch=128, rate=1e-2))
+FULL = Size(24, 12, 8, FAST, (*UNEQUAL, *EQUAL))
+HASTY = Recipe(steps=600, batch=128, rate=1e-2)
+QUICK = Size(8, 5, 6, HASTY, (UNEQUAL[0], EQUAL[0]), HASTY)
 
 
 def best_capacities(trained: Trained) -> Floats:

@@ -106,3 +106,65 @@ def on_outcomes(rows: Rows) -> Verdict:
         f"greatest difference of a capacity {off:.3f}",
         off <= PRESENT,
     )
+
+
+def on_totals(rows: Rows) -> Verdict:
+    """Whether many features use all dimensions."""
+    known = [row for row in rows if row["fill"]]
+    least = min(row["total"] / row["dims"] for row in known)
+    return judged(
+        "Many equal features fill their dimensions at every density: total capacity ≥ 0.999 of 10 "
+        "(80 features) and 0.9988 of 20 (200)",
+        f"least {least:.4f} of the dimensions, {len(known)} cells",
+        all(row["total"] >= row["fill"] * row["dims"] for row in known),
+    )
+
+
+def on_known(rows: Rows) -> Verdict:
+    """Dimensions per feature and represented features, beside an earlier measurement."""
+    each = [row["each"] / row["known_each"] - 1 for row in rows if row["known_each"]]
+    count = [
+        row["represented"] / row["known_represented"] - 1
+        for row in rows
+        if row["known_represented"]
+    ]
+    off = [max(map(abs, each), default=0), max(map(abs, count), default=0)]
+    return judged(
+        "Dimensions per feature are those measured before within 5 %, represented features "
+        "within 10 %",
+        f"greatest difference {100 * off[0]:.1f} % and {100 * off[1]:.1f} %, "
+        f"{len(each)} and {len(count)} cells",
+        off[0] <= 0.05 and off[1] <= 0.1,
+    )
+
+
+def on_lines(rows: Rows) -> Verdict:
+    """Where regular arrangements were found before."""
+    said, holds = [], True
+    for row in rows:
+        for line, before in row["known_at"].items():
+            here = row["at"][line]
+            said.append(f"{row['setting']}, p = {row['density']:g}, at {line}: {here} ({before})")
+            holds &= here >= 0.5 * before
+    return judged(
+        "Regular arrangements are found where they were before, with half as many features or more",
+        "; ".join(said),
+        holds,
+    )
+
+
+def on_unequal(rows: Rows) -> Verdict:
+    """Dense and sparse features of falling importance."""
+    unequal = [row for row in rows if row["decay"] != 1]
+    said, holds = [], True
+    for name in dict.fromkeys(row["setting"] for row in unequal):
+        mine = sorted((r for r in unequal if r["setting"] == name), key=lambda r: -r["density"])
+        counts = [row["represented"] for row in mine]
+        holds &= counts == sorted(counts) and counts[0] <= mine[0]["dims"] < counts[-1]
+        said.append(f"{name}: {', '.join(map(str, counts))}")
+    return judged(
+        "Of features of falling importance more are represented the sparser they are: dense no "
+        "more than dimensions, sparse more",
+        "represented, dense to sparse: " + "; ".join(said),
+        holds,
+    )

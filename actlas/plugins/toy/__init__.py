@@ -17,11 +17,11 @@ from .optimum import (
 )
 from .phases import PHASES, TRIPLE, Phase, relu_boundaries, relu_losses, relu_phase
 from .quadratic import quadratic_gradient, quadratic_loss, train_quadratic
-from .recipes import FAST, LONG, RECIPES, TMS, Recipe
+from .recipes import FAST, LONG, RECIPES, TMS, WIDE, Recipe
 from .sampled import train_relu, train_sampled
 from .samples import MOMENTS, VALUES, Values, density_for, draw, draw_evenly, kurtosis_of
 from .trained import Trained
-from .training import ToyTask, TrainedToy, importance_list, train_toy
+from .training import ToyTask, TrainedToy, importance_list, keep_toy, settle, train_toy
 from .vectors import VectorFeed, sample_vectors, vector_of, vector_text
 
 __all__ = [
@@ -34,6 +34,7 @@ __all__ = [
     "TMS",
     "TRIPLE",
     "VALUES",
+    "WIDE",
     "Kind",
     "Optimum",
     "Phase",
@@ -49,6 +50,7 @@ __all__ = [
     "draw_evenly",
     "feature_loss",
     "importance_list",
+    "keep_toy",
     "kurtosis_of",
     "marginal_benefit",
     "norms2",
@@ -61,6 +63,7 @@ __all__ = [
     "relu_losses",
     "relu_phase",
     "sample_vectors",
+    "settle",
     "toy",
     "train_quadratic",
     "train_relu",

@@ -4,7 +4,7 @@ from pathlib import Path
 
 from actlas import LoadedModel, ModelError, loader, pick_device
 
-from .network import network, read_config, read_weights
+from .network import CONFIG, network, read_config, read_weights
 from .vectors import VectorFeed
 
 
@@ -14,7 +14,9 @@ def toy(rest: str, *, device: str, compute_dtype: str, trust_remote_code: bool) 
     import torch
     import xxhash
 
-    place, mark, number = rest.rpartition("#") if "#" in rest else (rest, "", "0")
+    place, mark, number = rest.rpartition("#")
+    if not mark or (Path(rest).expanduser() / CONFIG).is_file():  # a folder may have # in its name
+        place, mark, number = rest, "", "0"
     folder = Path(place).expanduser()
     config = read_config(folder)
     if not number.isdecimal() or int(number) >= len(config.loss):

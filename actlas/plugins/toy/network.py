@@ -1,13 +1,16 @@
 """A trained toy model as a network: features in, hidden layer, output."""
 
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
+from tempfile import TemporaryFile
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
 import numpy as np
 
-from actlas import ModelError
+from actlas import InputError, ModelError
 
 from .samples import VALUES, Values
 from .trained import Trained
@@ -49,17 +52,36 @@ class ToyConfig:
         return json.dumps(asdict(self), indent=1) + "\n"
 
 
-def save(config: ToyConfig, trained: Trained, folder: Path) -> None:
-    """Write config.json and model.safetensors: the instances of the only cell, best first."""
+def make_folder(folder: Path) -> None:
+    """Make the folder of a model, or raise InputError where none can be written."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        raise InputError(f"{folder} cannot be written ({error.strerror}); name a folder") from error
+
+
+@contextmanager
+def saving(config: ToyConfig, trained: Trained, folder: Path) -> Iterator[None]:
+    """Write model.safetensors, the instances of the only cell, best first; at the end config.json.
+
+    A folder without config.json holds no model: who is stopped in between leaves none, and not
+    the weights of one with the configuration of another.
+    """
     from safetensors.numpy import save_file
 
     order = np.argsort(trained.loss[0], kind="stable")
     arrays = {"weight": np.ascontiguousarray(trained.weights[0][order])}
     if trained.bias is not None:
         arrays["bias"] = np.ascontiguousarray(trained.bias[0][order])
-    folder.mkdir(parents=True, exist_ok=True)
+    make_folder(folder)
+    (folder / CONFIG).unlink(missing_ok=True)
     save_file(arrays, folder / WEIGHTS)
-    (folder / CONFIG).write_text(config.to_json_string(), "utf-8")
+    yield
+    unfinished = folder / f"{CONFIG}.part"
+    unfinished.write_text(config.to_json_string(), "utf-8")
+    unfinished.replace(folder / CONFIG)
 
 
 def read_config(folder: Path) -> ToyConfig:
@@ -74,6 +96,9 @@ def read_config(folder: Path) -> ToyConfig:
         raise ModelError(f"{path} is no toy model's; it has {known} ({error})") from error
     if config.kind not in KINDS or config.values not in VALUES:
         raise ModelError(f"{path}: kind {config.kind!r} of {config.values!r} values is unknown")
+    lists = isinstance(config.importance, list) and isinstance(config.loss, list)
+    if not lists or len(config.importance) != config.features or not config.loss:
+        raise ModelError(f"{path}: importance is of each feature, loss of each instance")
     return config
 
 
@@ -86,12 +111,17 @@ def read_weights(folder: Path, config: ToyConfig) -> "dict[str, Tensor]":
         arrays = load_file(folder / WEIGHTS)
     except (OSError, SafetensorError) as error:
         raise ModelError(f"{folder / WEIGHTS} cannot be read: {error}; train it again") from error
-    want = len(config.loss), config.features, config.dims
-    found = tuple(arrays["weight"].shape) if "weight" in arrays else ()
-    if found != want or ("bias" in arrays) != config.bias:
+    outputs = 1 if config.kind == "quadratic" else config.features
+    want: dict[str, tuple[int, ...]] = {"weight": (len(config.loss), config.features, config.dims)}
+    if config.bias:
+        want["bias"] = (len(config.loss), outputs)
+    found = {name: tuple(t.shape) for name, t in arrays.items()}
+    if found != want:
         raise ModelError(
-            f"{folder / WEIGHTS} holds weights {found}, its configuration is of {want}"
+            f"{folder / WEIGHTS} holds {found}, its configuration is of {want}; train it again"
         )
+    if not all(t.is_floating_point() and t.isfinite().all() for t in arrays.values()):
+        raise ModelError(f"{folder / WEIGHTS} holds what are no finite numbers; train it again")
     return arrays
 
 

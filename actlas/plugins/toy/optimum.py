@@ -124,9 +124,11 @@ def importances(given: ArrayLike) -> Floats:
     return v
 
 
-def check_kurtosis(kurtosis: float) -> None:
-    """Raise InputError for a kurtosis that no distribution has."""
+def check_kurtosis(kurtosis: float, most: float = np.inf) -> None:
+    """Raise InputError for a kurtosis that no distribution has, or one above `most`."""
     if not 1 < kurtosis < np.inf:
         raise InputError(
             f"kurtosis is {kurtosis:g}; Pearson's, E x⁴/(E x²)², is above 1 (normal: 3)"
         )
+    if kurtosis > most:
+        raise InputError(f"kurtosis is {kurtosis:g}; training reaches up to {most:g}")

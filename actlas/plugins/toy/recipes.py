@@ -31,7 +31,8 @@ class Recipe:
 FAST = Recipe(steps=3000, batch=256, rate=3e-3)
 TMS = Recipe(steps=10_000, batch=1024, rate=1e-3, schedule="constant", decay=0.01)
 LONG = Recipe(steps=10_000, batch=1024, rate=3e-3)  # the quadratic model needs it
-RECIPES = {"fast": FAST, "tms": TMS, "long": LONG}
+WIDE = Recipe(steps=8000, batch=512, rate=3e-3)  # many features at once
+RECIPES = {"fast": FAST, "tms": TMS, "long": LONG, "wide": WIDE}
 
 
 def recipe_named(name: str) -> Recipe:

@@ -29,6 +29,12 @@ class Trained:
         found: Floats = self.weights[np.arange(len(self.loss)), self.loss.argmin(axis=1)]
         return found
 
+    def cell(self, number: int) -> "Trained":
+        """The instances of one cell."""
+        one = slice(number, number + 1)
+        bias = None if self.bias is None else self.bias[one]
+        return Trained(self.weights[one], self.loss[one], bias)
+
     @property
     def spread(self) -> Floats:
         """(cells,) how much higher the worst start's loss is, relative to the best."""

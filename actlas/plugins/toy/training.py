@@ -1,6 +1,6 @@
 """Training one setting from a user's words, and keeping it in a folder."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from actlas import InputError
 
-from .network import CONFIG, KINDS, Kind, ToyConfig, save
+from .network import CONFIG, KINDS, Kind, ToyConfig, make_folder, saving
 from .optimum import check_kurtosis, importances
 from .quadratic import train_quadratic
 from .recipes import recipe_named
@@ -19,6 +19,8 @@ from .vectors import sample_vectors, write_vectors
 
 CLOSED = "closed"  # the recipe of a quadratic model that needs no samples
 SAMPLES = "samples.jsonl"
+SCALE = 1e6  # how far the largest importance may lie from 1
+SPARSEST = 1e6  # kurtosis up to which training is known to reach the optimum
 
 
 @dataclass(frozen=True)
@@ -54,20 +56,33 @@ def train_toy(task: ToyTask, folder: Path, *, force: bool = False) -> TrainedToy
     The folder gets config.json, model.safetensors (all instances, best first) and samples.jsonl, a
     data set of feature vectors drawn as in training, with labels. Raises InputError.
     """
+    settled = settle(task)
     if (folder / CONFIG).exists() and not force:
         raise InputError(f"{folder} holds a model already; choose another, or say --force")
-    if folder.exists() and not folder.is_dir():
-        raise InputError(f"{folder} is a file; name a folder")
-    settled = settle(task)
-    trained = _trained(settled, task.instances)
+    make_folder(folder)  # before training, which may take minutes
+    return keep_toy(settled, _trained(settled, task.instances), folder, samples=task.samples)
+
+
+def keep_toy(config: ToyConfig, trained: Trained, folder: Path, *, samples: int) -> TrainedToy:
+    """Write the instances of the only cell as `train_toy` does, in place of what is there.
+
+    config: of `settle`; what it says of losses is filled in. samples: feature vectors to draw, if
+    the features' density is known. Raises InputError, also where training has diverged.
+    """
+    if not np.isfinite(trained.loss).all() or not np.isfinite(trained.weights).all():
+        raise InputError("training has diverged to infinity; use importances near 1")
     order = np.argsort(trained.loss[0], kind="stable")
-    config = ToyConfig(**vars(settled) | {"loss": trained.loss[0][order].tolist()})
-    save(config, trained, folder)
-    if task.samples and config.density:
+    config = replace(config, loss=trained.loss[0][order].tolist())
+    drawn = None
+    if samples and config.density:
         drawn = sample_vectors(
-            config.features, config.values, config.density, task.samples, config.seed + 1
+            config.features, config.values, config.density, samples, config.seed + 1
         )
-        write_vectors(folder / SAMPLES, drawn)
+    with saving(config, trained, folder):
+        if drawn is None:
+            (folder / SAMPLES).unlink(missing_ok=True)  # of a model that was here before
+        else:
+            write_vectors(folder / SAMPLES, drawn)
     return TrainedToy(folder, config, trained.weights[0][order])
 
 
@@ -75,8 +90,10 @@ def settle(task: ToyTask) -> ToyConfig:
     """Fill in what a task leaves open, or raise InputError where its parts do not go together."""
     if task.kind not in KINDS:
         raise InputError(f"no kind {task.kind!r}; there is {', '.join(KINDS)}")
-    if task.instances < 1 or task.features < 1:
-        raise InputError("a training has at least 1 feature and 1 instance")
+    if task.instances < 1 or task.features < 1 or task.dims < 1:
+        raise InputError("a training has at least 1 feature, 1 dimension and 1 instance")
+    if not 0 <= task.seed < 2**32:
+        raise InputError(f"seed {task.seed} must lie between 0 and 2³² − 1")
     quadratic = task.kind == "quadratic"
     values: Values = task.values or ("uniform" if quadratic else "positive")
     if values not in VALUES or (values == "positive") == quadratic:
@@ -107,9 +124,11 @@ def _moments(task: ToyTask, values: Values) -> tuple[float | None, float | None]
         raise InputError("give a quadratic model a --kurtosis or a --density: one gives the other")
     if task.density is not None:
         check_density(task.density)
-        return kurtosis_of(values, task.density), task.density
+        found = kurtosis_of(values, task.density)
+        check_kurtosis(found, SPARSEST)
+        return found, task.density
     assert task.kurtosis is not None
-    check_kurtosis(task.kurtosis)
+    check_kurtosis(task.kurtosis, SPARSEST)
     drawn = task.samples or (task.recipe or CLOSED) != CLOSED
     return task.kurtosis, density_for(values, task.kurtosis) if drawn else None
 
@@ -123,10 +142,17 @@ def importance_list(given: str, features: int) -> list[float]:
             f"importance {given!r} is no number and no list; write 0.8 for 0.8^i, or 1,0.5,0.2"
         ) from None
     if len(numbers) == 1:
-        numbers = [numbers[0] ** i for i in range(features)]
+        with np.errstate(over="ignore"):
+            numbers = (numbers[0] ** np.arange(features)).tolist()
     if len(numbers) != features:
         raise InputError(f"{len(numbers)} importances for {features} features; give one each")
-    return [float(v) for v in importances(numbers)]
+    found = importances(numbers)
+    if not 1 / SCALE <= found.max() <= SCALE:
+        raise InputError(
+            f"the largest importance is {found.max():g}; training needs one near 1, so divide all "
+            f"by it"
+        )
+    return [float(v) for v in found]
 
 
 def _trained(config: ToyConfig, instances: int) -> Trained:
