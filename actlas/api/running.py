@@ -123,7 +123,8 @@ class _Beside:
 
 
 def _wanted(request: Request) -> Wanted:
-    return Wanted(request.analysis.bases, request.base, request.labels)
+    analysis = request.analysis
+    return Wanted(analysis.bases, request.base, request.labels, analysis.beside)
 
 
 def _with_labels(database: Database, request: Request, site: str) -> Request:

@@ -6,6 +6,7 @@ from .tables import Class, Summary
 
 NAMED = 5
 STRAIGHT = 1e-4  # logits that bend less are linear, but for rounding
+NEARLY = 0.1
 
 
 def remarks(summary: Summary, classes: Sequence[Class], unknown: Sequence[str]) -> list[str]:
@@ -20,6 +21,11 @@ def remarks(summary: Summary, classes: Sequence[Class], unknown: Sequence[str]) 
         said.append(
             "the decision is linear, so its regions are convex by construction: the score is below "
             "1 only by the rows it gets wrong (see both_right)"
+        )
+    elif summary.bend < NEARLY:
+        said.append(
+            f"the decision is nearly linear (logits bend by {summary.bend:.1%}), as at the last "
+            f"layers: regions are close to convex by construction, and a high score says little"
         )
     if summary.joinable_share < 1:
         said.append(

@@ -26,7 +26,7 @@ from .tables import Class, Summary
 
 
 @analysis(
-    version=1,
+    version=2,
     tables={"summary": Summary, "classes": Class},
     arrays={
         "rows": "(n,) rows of the activations that were judged",
@@ -231,6 +231,7 @@ def _summary(
         high=None if sem is None else min(1.0, macro + 1.96 * sem),
         sem=sem,
         micro=float(np.concatenate([part.scores for part in scored]).mean()),
+        chance=1 / len(scored) if against == "label" else None,
         continuum=_mean([row.continuum for row in rows]),
         accuracy=found.accuracy,
         both_right=float(np.mean([part.right.mean() for part in scored])),

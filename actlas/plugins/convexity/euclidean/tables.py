@@ -13,6 +13,11 @@ class Summary:
     high: Annotated[float | None, "macro + 1.96 · sem, not above 1"]
     sem: Annotated[float | None, "mean of the classes' standard errors, as published"]
     micro: Annotated[float, "mean over all pairs of all classes"]
+    chance: Annotated[
+        float | None,
+        "1 / classes: macro expected, at most, if labels were dealt out by chance; null against "
+        "predictions",
+    ]
     continuum: Annotated[
         float | None, "macro of exact shares of segments; of linear decisions only"
     ]
