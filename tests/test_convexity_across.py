@@ -465,6 +465,10 @@ def test_stored_results_are_read_at_every_site_and_of_the_same_labels(store):
     scores = with_it.result.tables["curve"]["euclidean"]
     assert scores == pytest.approx([np.nan, first(found.result)["macro"], np.nan], nan_ok=True)
     store.run("convexity_euclidean", 1, "layers.1", labels="kind", decision="centroid", points=5)
+    (halved,) = store.run("convexity_layers", 1, labels="kind", halves=2, draws=100)
+    assert first(halved.result)["peak"] == first(with_it.result)["peak"]
+    with pytest.raises(InputError, match=r"needs the network .* extraction 1 was imported"):
+        store.run("convexity_euclidean", 1, "layers.1", labels="kind")
     other = store.run("spectrum", 1, "layers.1")[0]
     assert not store.run("convexity_layers", 1, labels="kind")[0].reused
     assert store.run("convexity_layers", 1, labels="kind", base=found.id)[0].id == with_it.id

@@ -516,6 +516,15 @@ def test_labels_that_the_decision_does_not_know():
         run(X, y, a_probe(np.zeros((4, 5)), np.zeros(4), [*"0123"]))
 
 
+def test_one_class_only_is_called_vacuous():
+    X, _ = blobs(1)
+    result = run(X, ["c"] * len(X))
+    assert summary(result)["vacuous"]
+    assert "vacuous: there is one class only, and every point is predicted as it" in result.warnings
+    with pytest.raises(LabelError, match="labels of two classes or more"):
+        run(X, ["c"] * len(X), decision="mlp")
+
+
 def test_a_class_of_one_row_has_no_score():
     X, y = blobs(3, 10)
     result = run(X[:21], y[:21])

@@ -64,7 +64,8 @@ class Halves:
         for a class of fewer than four rows.
         """
         names = names_of(self.base)
-        settings = dict(self.base.parameters) | {
+        own = {one.name for one in convexity.parameters}  # those beside it have others
+        settings = {n: value for n, value in self.base.parameters.items() if n in own} | {
             "per_class": 0, "k_max": 0, "per_row": False, "permutations": 0
         }  # fmt: skip
         values = [names[code] for code in self.codes]

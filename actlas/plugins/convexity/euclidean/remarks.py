@@ -12,7 +12,9 @@ NEARLY = 0.1
 def remarks(summary: Summary, classes: Sequence[Class], unknown: Sequence[str]) -> list[str]:
     """Say where the decision, the pairs or the labels make scores mean less than they seem to."""
     said = []
-    if summary.vacuous:
+    if summary.vacuous and summary.against == "label":
+        said.append("vacuous: there is one class only, and every point is predicted as it")
+    elif summary.vacuous:
         said.append(
             "vacuous: the decision is linear, so its regions are convex and every class scores 1 "
             "by construction; use against=label, or another decision"

@@ -238,7 +238,8 @@ def _summary(
         decision=decision,
         head=judged.head,
         against=against,
-        vacuous=found.bend < STRAIGHT and against == "prediction",
+        vacuous=(found.bend < STRAIGHT and against == "prediction")
+        or len(judged.decision.names) == 1,
         bend=found.bend,
         points=points,
         pairs=pairs,

@@ -26,7 +26,7 @@ class Summary:
     decision: Annotated[str, "what judges: network, probe, centroid or mlp"]
     head: Annotated[str, "what reads the end: the network's own head, or a probe at a later site"]
     against: Annotated[str, "what points should be predicted as: their label, or as their ends are"]
-    vacuous: Annotated[bool, "whether it is 1 by construction: linear, and its own predictions"]
+    vacuous: Annotated[bool, "whether 1 by construction: linear, and own predictions; or one class"]
     bend: Annotated[
         float, "departure of logits from straight lines between the ends', relative; 0: linear"
     ]
