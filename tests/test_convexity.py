@@ -196,6 +196,26 @@ def test_chance_is_what_labels_dealt_out_give():
     )
 
 
+def test_the_spread_of_chance_is_that_of_labels_dealt_out():
+    rng = np.random.default_rng(0)
+    X, y = rng.normal(size=(60, 4)), np.repeat([0, 1, 2], [30, 20, 10])
+    dealt = [summary(run(X, rng.permutation(y), k=4))["macro"] for _ in range(40)]
+    found = summary(run(X, y, k=4, permutations=40))
+    assert found["chance_sd"] == pytest.approx(np.std(dealt, ddof=1), rel=0.4)
+    assert found["macro"] == summary(run(X, y, k=4))["macro"]
+    assert np.isnan(summary(run(X, y, k=4))["chance_sd"])
+
+
+def test_classes_of_two_rows_are_said_to_have_no_spread():
+    X, y = blobs(3, 10)
+    keep = np.r_[0:22]
+    result = run(X[keep], y[keep], k=3)
+    assert [row["sem"] for row in result.tables["classes"]][2] == 0
+    (said,) = [w for w in result.warnings if "standard error of 0" in w]
+    assert said.endswith(": 2")
+    assert not any("standard error of 0" in w for w in run(X, y, k=3).warnings)
+
+
 def test_known_regions_of_the_square():
     found = {"half": [], "xor": [], "dealt": []}
     for seed in range(3):
@@ -353,6 +373,32 @@ def test_neighbours_are_exact_far_from_the_origin_and_with_ties():
         assert (same.mean() > 0.999) or len(np.unique(X, axis=0)) < 100
 
 
+def test_rows_that_are_the_same_are_searched_for_once(monkeypatch):
+    from actlas.plugins.convexity import neighbours
+
+    rng = np.random.default_rng(0)
+    compared, rerank = [], neighbours.rerank
+
+    def counted(X, first, candidates, index, distance):
+        compared.append(candidates.size)
+        rerank(X, first, candidates, index, distance)
+
+    monkeypatch.setattr(neighbours, "rerank", counted)
+    for given in (
+        np.ones((300, 4)),
+        np.repeat(rng.normal(size=(12, 4)), 25, axis=0)[rng.permutation(300)],
+        np.vstack([np.ones((150, 4)), rng.normal(size=(150, 4))])[rng.permutation(300)],
+        rng.integers(0, 2, (300, 3)) * np.where(rng.random((300, 3)) < 0.5, 1.0, -0.0),
+    ):
+        X = given.astype(np.float32)
+        D = cdist(X, X)
+        order = np.lexsort((np.broadcast_to(np.arange(300), D.shape), D.round(12)))[:, :8]
+        near = nearest(X, 7)
+        assert np.array_equal(near.index, order)
+        assert np.allclose(near.distance, np.take_along_axis(D, order, axis=1), atol=1e-12)
+    assert sum(compared) < 300 * 40  # of 4 · 300² if all were compared with all
+
+
 @pytest.mark.parametrize(
     ("X", "y", "settings", "said"),
     [
@@ -361,6 +407,7 @@ def test_neighbours_are_exact_far_from_the_origin_and_with_ties():
         (np.ones((8, 2)), [None] * 8, {"k": 2}, "no class of labels has two rows"),
         (np.ones((8, 2)), [0, 1] * 4, {"k": 0}, "k ≥ 1"),
         (np.ones((8, 2)), [0, 1] * 4, {"k": 2, "max_pairs": -1}, "max_pairs ≥ 0"),
+        (np.ones((8, 2)), [0, 1] * 4, {"k": 2, "permutations": 1}, "permutations 0 or ≥ 2"),
     ],
 )
 def test_what_cannot_be_done_is_said_in_a_line(X, y, settings, said):

@@ -108,6 +108,97 @@ def test_layers_that_do_not_compare_are_refused():
         Layers.of(*a, bases=a.bases[:1])
 
 
+def segments(macro, site, **settings):
+    """A result of `convexity_euclidean` with this score."""
+    summary = {"macro": macro, "low": macro - 0.1, "high": macro + 0.1, "chance": 0.25,
+               "head": "own", "decision": "network", "vacuous": False, "bend": 0.3,
+               "rows": 80, "classes": 4} | settings  # fmt: skip
+    tables = {
+        "summary": {name: np.array([value]) for name, value in summary.items()},
+        "classes": {"label": np.array([f"c{i}" for i in range(4)])},
+    }
+    given = {"decision": summary["decision"], "against": "label", "points": 10} | settings
+    built = {name: ResultTable(name, columns) for name, columns in tables.items()}
+    return Result(built, parameters=given)
+
+
+def beside(layers, results):
+    """Layers with these Euclidean results (None: no run) beside those of the graphs."""
+    bases = [
+        convexity_layers.joined([base], {"convexity_euclidean": one} if one else {})
+        for base, one in zip(layers.bases, results, strict=True)
+    ]
+    return Layers.of(*layers, bases=bases)
+
+
+def test_euclidean_scores_stand_beside_those_of_graphs_where_there_are_any():
+    layers = layers_of([0.5, 9, 2], permutations=3)
+    plain = convexity_layers(layers)
+    assert np.isnan(plain.tables["curve"]["euclidean"]).all()
+    assert "Euclidean" not in str(plain.figures["curve"].to_dict())
+    given = [segments(0.7, 0), None, segments(0.9, 2)]
+    result = convexity_layers(beside(layers, given))
+    curve = result.tables["curve"]
+    assert curve["euclidean"] == pytest.approx([0.7, np.nan, 0.9], nan_ok=True)
+    assert curve["euclidean_low"] == pytest.approx([0.6, np.nan, 0.8], nan_ok=True)
+    assert curve["euclidean_high"] == pytest.approx([0.8, np.nan, 1.0], nan_ok=True)
+    assert curve["euclidean_chance"] == pytest.approx([0.25, np.nan, 0.25], nan_ok=True)
+    assert curve["macro"] == pytest.approx(plain.tables["curve"]["macro"])
+    assert result.warnings == plain.warnings
+    points = result.figures["curve"].to_dict()["layer"][0]["data"]["values"]
+    found = {(row["of"], row["site"]): row for row in points}
+    drawn = found["Euclidean", "layers.2"]
+    assert [drawn[n] for n in ("value", "low", "high")] == pytest.approx([0.9, 0.8, 1.0])
+    assert found["Euclidean", "layers.1"]["value"] is None
+    for row in curve:
+        band = found["graph, labels by chance", row["site"]]
+        assert row["chance_sd"] > 0
+        assert band["high"] - band["low"] == pytest.approx(2 * 1.96 * row["chance_sd"])
+        assert band["value"] == row["chance"]
+
+
+def test_euclidean_scores_that_do_not_compare_or_say_little_are_named():
+    layers = layers_of([0.5, 9])
+
+    def said(*given):
+        result = convexity_layers(beside(layers, given))
+        return result, " ".join(result.warnings)
+
+    for change in ({"points": 3}, {"decision": "mlp"}, {"head": "probe at final"}):
+        result, text = said(segments(0.7, 0), segments(0.9, 1, **change))
+        assert "Euclidean scores are left out: " in text
+        assert "layers.1; name runs that compare" in text
+        assert np.isnan(result.tables["curve"]["euclidean"]).all()
+    heads = [segments(0.7, i, decision="probe", head=f"probe{i}") for i in (0, 1)]
+    assert "left out" not in said(*heads)[1]
+    _, text = said(segments(1.0, 0, vacuous=True, bend=0.0), segments(0.9, 1, bend=0.0))
+    assert "1 by construction at layers.0: vacuous" in text
+    assert "errors only at layers.1, where the decision is linear" in text
+    _, text = said(segments(0.7, 0, rows=40), segments(0.9, 1))
+    assert "at layers.0 of 40 rows and 4 classes, the graph's of 80 and 4" in text
+
+
+def test_peaks_by_half_samples_are_less_sure_than_those_of_these_graphs():
+    """Between layers that are equally good each is the peak in about half of the draws."""
+    sure = {0: [], 6: []}
+    for seed in range(12):
+        rng = np.random.default_rng(seed)
+        X, y = blobs(1.2, n=16)
+        centres = blobs(1e6, n=16)[0] * np.float32(1.2e-6)
+        sites = [
+            Activations.of((centres + rng.normal(size=X.shape)).astype(np.float32), site=f"l{i}")
+            for i in range(2)
+        ]  # fmt: skip
+        layers = Layers.of(*sites, bases=[convexity(acts, names(y), k=5) for acts in sites])
+        for halves, found in sure.items():
+            result = convexity_layers(layers, halves=halves, draws=400)
+            found.append(abs(result.tables["curve"]["peak_share"][0] - 0.5))
+            uncertain = [w for w in result.warnings if "not certain" in w]
+            assert all(("too sure" in w) == (halves == 0) for w in uncertain)
+    assert np.mean(sure[6]) < 0.32  # 0.25 if the shares are as sure as they ought to be
+    assert np.mean(sure[0]) > 0.32  # drawing the scores of rows is too sure
+
+
 # Change
 
 
@@ -367,6 +458,22 @@ def test_stored_results_are_read_at_every_site_and_of_the_same_labels(store):
         store.run("convexity", 1, labels="kind", k=k)
     newest = store.run("convexity_layers", 1, labels="kind")[0]
     assert not newest.reused  # built on other runs
+    found = store.run("convexity_euclidean", 1, "layers.1", labels="kind", decision="centroid")[0]
+    store.run("convexity_euclidean", 1, "layers.2", labels="half", decision="centroid")
+    with_it = store.run("convexity_layers", 1, labels="kind")[0]
+    assert not with_it.reused
+    scores = with_it.result.tables["curve"]["euclidean"]
+    assert scores == pytest.approx([np.nan, first(found.result)["macro"], np.nan], nan_ok=True)
+    store.run("convexity_euclidean", 1, "layers.1", labels="kind", decision="centroid", points=5)
+    (halved,) = store.run("convexity_layers", 1, labels="kind", halves=2, draws=100)
+    assert first(halved.result)["peak"] == first(with_it.result)["peak"]
+    with pytest.raises(InputError, match=r"needs the network .* extraction 1 was imported"):
+        store.run("convexity_euclidean", 1, "layers.1", labels="kind")
+    other = store.run("spectrum", 1, "layers.1")[0]
+    assert not store.run("convexity_layers", 1, labels="kind")[0].reused
+    assert store.run("convexity_layers", 1, labels="kind", base=found.id)[0].id == with_it.id
+    with pytest.raises(InputError, match="takes runs of convexity or convexity_euclidean"):
+        store.run("convexity_layers", 1, labels="kind", base=other.id)
 
 
 def test_two_models_in_a_store(store):

@@ -23,6 +23,8 @@ from actlas import (
 from actlas.plugins.convexity.euclidean import convexity_euclidean
 from actlas.plugins.convexity.euclidean.decisions import Function
 from actlas.plugins.convexity.euclidean.pairs import draw
+from actlas.plugins.convexity.euclidean.remarks import remarks
+from actlas.plugins.convexity.euclidean.tables import Class, Summary
 from actlas.plugins.probe import probe
 from actlas.testing import checks
 
@@ -105,6 +107,17 @@ def test_a_constant_prediction_is_convex_for_one_class_only():
     result = run(X, y, a_probe(np.zeros((4, 6)), [1, 0, 0, 0], [*"0123"]))
     assert list(scores(result).values()) == [1, 0, 0, 0]
     assert (summary(result)["macro"], summary(result)["accuracy"]) == (0.25, 0.25)
+
+
+def test_labels_dealt_out_score_one_over_the_classes():
+    X, y = blobs(4, 20)
+    base = a_probe(np.random.default_rng(1).normal(size=(4, 6)), np.zeros(4), [*"0123"])
+    rng = np.random.default_rng(2)
+    dealt = [summary(run(X, rng.permutation(y), base))["macro"] for _ in range(40)]
+    expected = summary(run(X, y, base))["chance"]
+    assert expected == 0.25
+    assert np.mean(dealt) == pytest.approx(expected, abs=4 * np.std(dealt) / np.sqrt(40))
+    assert np.isnan(summary(run(X, y, base, against="prediction"))["chance"])
 
 
 def test_micro_weights_classes_by_their_pairs():
@@ -428,6 +441,31 @@ def test_a_linear_end_of_a_network_is_called_vacuous():
                .values()) == {1.0}  # fmt: skip
 
 
+def test_a_nearly_linear_end_is_said_to_be_near_trivial():
+    X, y = blobs(2)
+    given = run(X, y)
+    classes = [Class(**row) for row in given.tables["classes"]]
+    said = {0.0: "is linear", 0.03: "nearly linear (logits bend by 3.0%)", 0.3: ""}
+    for bend, text in said.items():
+        row = Summary(**(summary(given) | {"bend": bend}))
+        found = " ".join(remarks(row, classes, []))
+        assert (text in found) if text else ("linear" not in found)
+
+
+@pytest.mark.parametrize("kind", ["bart", "t5"])
+def test_heads_of_encoder_decoders_are_refused_and_probes_within_the_encoder_read(tuned, kind):
+    model, y = tuned(kind), [*"ab"] * 17
+    with pytest.raises(actlas.ModelError, match="is an encoder–decoder, whose heads are not run"):
+        judged(model, SHORT, "encoder.layers.0", y)
+    width = model.sites["encoder.layers.1"].width
+    X = np.random.default_rng(0).normal(size=(34, width)).astype(np.float32)
+    last = Activations.of(X, site="encoder.layers.1")
+    others = Others.of(last, bases=[probe(last, Labels.of(y), permutations=0)])
+    result = judged(model, SHORT, "encoder.layers.0", y, others=others, points=2)
+    assert summary(result)["head"] == "probe at encoder.layers.1"
+    assert summary(result)["bend"] > 0.01
+
+
 def test_a_head_that_reads_earlier_states_too_is_refused():
     labels = [*"01"] * 17
     with pytest.raises(InputError, match="reads earlier states too"):
@@ -476,6 +514,15 @@ def test_labels_that_the_decision_does_not_know():
     assert scores(run(X, y, numbered)) == scores(run(X, y, base))
     with pytest.raises(InputError, match="reads 5 dimensions, these rows have 6"):
         run(X, y, a_probe(np.zeros((4, 5)), np.zeros(4), [*"0123"]))
+
+
+def test_one_class_only_is_called_vacuous():
+    X, _ = blobs(1)
+    result = run(X, ["c"] * len(X))
+    assert summary(result)["vacuous"]
+    assert "vacuous: there is one class only, and every point is predicted as it" in result.warnings
+    with pytest.raises(LabelError, match="labels of two classes or more"):
+        run(X, ["c"] * len(X), decision="mlp")
 
 
 def test_a_class_of_one_row_has_no_score():

@@ -24,15 +24,21 @@ class Place:
 
 @dataclass(frozen=True)
 class Wanted:
-    """Which runs are built on: of these analyses, with these labels, the chosen before others."""
+    """Which runs are built on: of these analyses, with these labels, the chosen before others.
+
+    beside: analyses whose runs are taken where there are any.
+    """
 
     analyses: tuple[str, ...]
     chosen: Sequence[int | str]
     labels: str | None
+    beside: tuple[str, ...] = ()
 
     def at(self, database: Database, extraction: Extraction, site: str) -> list[Run]:
-        """Find them at a site: of each analysis one."""
-        return [_find(database, self, name, extraction, site) for name in self.analyses]
+        """Find them at a site: of each analysis one, then of those beside."""
+        found = [_find(database, self, name, extraction, site) for name in self.analyses]
+        more = [_beside(database, self, name, extraction, site) for name in self.beside]
+        return found + [run for run in more if run is not None]
 
 
 def places(
@@ -55,21 +61,10 @@ def _find(database: Database, wanted: Wanted, name: str, extraction: Extraction,
 
     Raises InputError where there is none, with the command that makes it.
     """
-    asked = [database.find(Run, ident) for ident in wanted.chosen]
-    for given in asked:
-        if ANY not in wanted.analyses and given.analysis not in wanted.analyses:
-            known = " or ".join(wanted.analyses)
-            raise InputError(f"run {given.id} is of {given.analysis}; --base takes runs of {known}")
-    where = (name, extraction.id, site)
-    here = [
-        run for run in asked
-        if name in (ANY, run.analysis) and (run.extraction_id, run.site) == where[1:]
-    ]  # fmt: skip
-    if here and here[-1].status != "done":
-        raise InputError(f"run {here[-1].id} failed: {here[-1].error}")
-    if name == ANY and not here:
+    run = _chosen(database, wanted, name, extraction, site)
+    if name == ANY and run is None:
         raise InputError("name the run to build on with --base RUN; `actlas runs list` lists them")
-    run = here[-1] if here else newest_run(database, *where, wanted.labels)
+    run = run or newest_run(database, name, extraction.id, site, wanted.labels)
     with_labels = f" --labels {wanted.labels}" if wanted.labels else ""
     if run is None:
         raise InputError(
@@ -77,6 +72,38 @@ def _find(database: Database, wanted: Wanted, name: str, extraction: Extraction,
             f"{f' with labels {wanted.labels}' * bool(wanted.labels)} to build on; make it with "
             f"`actlas run {name} --extraction {extraction.id} --site {site}{with_labels}`"
         )
+    return _of_labels(run, wanted)
+
+
+def _beside(
+    database: Database, wanted: Wanted, name: str, extraction: Extraction, site: str
+) -> Run | None:
+    """Find the run of an analysis that may lack: the chosen, else the newest."""
+    run = _chosen(database, wanted, name, extraction, site)
+    run = run or newest_run(database, name, extraction.id, site, wanted.labels)
+    return run and _of_labels(run, wanted)
+
+
+def _chosen(
+    database: Database, wanted: Wanted, name: str, extraction: Extraction, site: str
+) -> Run | None:
+    """Return the last of the chosen runs that is of the analysis and at the site."""
+    asked = [database.find(Run, ident) for ident in wanted.chosen]
+    known = (*wanted.analyses, *wanted.beside)
+    for given in asked:
+        if ANY not in known and given.analysis not in known:
+            names = " or ".join(known)
+            raise InputError(f"run {given.id} is of {given.analysis}; --base takes runs of {names}")
+    here = [
+        run for run in asked
+        if name in (ANY, run.analysis) and (run.extraction_id, run.site) == (extraction.id, site)
+    ]  # fmt: skip
+    if here and here[-1].status != "done":
+        raise InputError(f"run {here[-1].id} failed: {here[-1].error}")
+    return here[-1] if here else None
+
+
+def _of_labels(run: Run, wanted: Wanted) -> Run:
     if wanted.labels and run.labels not in (None, wanted.labels):
         raise InputError(
             f"run {run.id} has the labels {run.labels}, not {wanted.labels}; give runs of the same "
@@ -87,7 +114,10 @@ def _find(database: Database, wanted: Wanted, name: str, extraction: Extraction,
 
 def opened_base(database: Database, analysis: Analysis, runs: Sequence[Run]) -> Result:
     """Read the results that are built on at a site."""
-    return analysis.joined([StoredRun(database, run).result for run in runs])
+    results = [StoredRun(database, run).result for run in runs]
+    count = len(analysis.bases)
+    beside = {run.analysis: one for run, one in zip(runs[count:], results[count:], strict=True)}
+    return analysis.joined(results[:count], beside)
 
 
 def opened_others(

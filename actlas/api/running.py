@@ -123,7 +123,8 @@ class _Beside:
 
 
 def _wanted(request: Request) -> Wanted:
-    return Wanted(request.analysis.bases, request.base, request.labels)
+    analysis = request.analysis
+    return Wanted(analysis.bases, request.base, request.labels, analysis.beside)
 
 
 def _with_labels(database: Database, request: Request, site: str) -> Request:
@@ -300,6 +301,11 @@ def _some_finite(acts: Activations) -> NDArray[np.bool_]:
 
 def _load(database: Database, request: Request) -> Any:
     record = database.find(Model, request.extraction.record.model_id)
+    if record.spec.startswith("import:"):
+        raise InputError(
+            f"{request.analysis.name} needs the network with these settings, and extraction "
+            f"{request.extraction.id} was imported, without one; choose an extraction of a model"
+        )
     compute_dtype = request.extraction.record.options.get("compute_dtype") or "float32"
     model = load_model(record.spec, device=request.device, compute_dtype=compute_dtype)
     if model.digest != record.digest:

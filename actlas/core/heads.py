@@ -21,13 +21,20 @@ def load_classifier(model: LoadedModel) -> LoadedModel:
     on it; here the same sites lie in the network that the configuration names
     (BertForSequenceClassification, …). A network of a factory is its own and returned as it is.
 
-    Raises ModelError where the checkpoint has no such head, or not all of its weights.
+    Raises ModelError where the checkpoint has no such head, or not all of its weights, and for an
+    encoder–decoder.
     """
     if split_spec(model.spec)[0] not in ("hf", "actlas"):
         return model
+    if model.two_sided:
+        raise ModelError(
+            f"{model.spec} is an encoder–decoder, whose heads are not run; name a checkpoint of an "
+            f"encoder or a decoder, or let a stored probe read a later site (--other "
+            f"encoder.layers.-1)"
+        )
     ending, kind = HEADS[model.feed.modality]
     named = getattr(model.config, "architectures", None) or []
-    if model.two_sided or not any(str(name).endswith(ending) for name in named):
+    if not any(str(name).endswith(ending) for name in named):
         raise ModelError(
             f"{model.spec} has no head that tells classes apart ({listing(named) or 'none named'} "
             f"in config.json, not …{ending}); name a fine-tuned checkpoint"

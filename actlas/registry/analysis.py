@@ -110,6 +110,7 @@ class Analysis:
     headline: str | None = None
     allow_nonfinite: bool = False
     bases: tuple[str, ...] = ()
+    beside: tuple[str, ...] = ()
     optional: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
 
     @property
@@ -186,10 +187,21 @@ class Analysis:
             return f"{self.bases[0]}(…)"
         return f"Result.joined({{{', '.join(f'{name!r}: {name}(…)' for name in self.bases)}}})"
 
-    def joined(self, results: Sequence[Result]) -> Result:
-        """Make what is built on at a site of the results of each of `bases`."""
+    def joined(
+        self, results: Sequence[Result], beside: Mapping[str, Result] | None = None
+    ) -> Result:
+        """Make what is built on at a site of the results of each of `bases`, and those beside."""
         named = dict(zip(self.bases, results, strict=True))
-        return results[0] if len(results) == 1 else Result.joined(named)
+        built = results[0] if len(results) == 1 else Result.joined(named)
+        if not beside:
+            return built
+        more = Result.joined(beside)
+        return Result(
+            {**built.tables, **more.tables},
+            {**built.arrays, **more.arrays},
+            built.warnings,
+            parameters={**built.parameters, **more.parameters},
+        )
 
     def _checked(self, result: Result, settings: Mapping[str, Any]) -> Result:
         tables = checked_tables(self.name, self.tables, result.tables)
@@ -243,6 +255,7 @@ def analysis(
     name: str | None = None,
     allow_nonfinite: bool = False,
     base: str | tuple[str, ...] = (),
+    beside: str | tuple[str, ...] = (),
     when: Mapping[str, Mapping[str, Any]] | None = None,
 ) -> Callable[[Callable[..., Result]], Analysis]:
     """Turn a function into an analysis.
@@ -263,6 +276,8 @@ def analysis(
     base: the analysis that it builds on: its result for the same site is `base: Result`, and
         `layers` and `others` come with theirs. Of several the results are put into one (see
         `Result.joined`); "*": of any analysis, the run that the user names.
+    beside: analyses whose results are put into the base, called as in SQL, at sites where there
+        are any.
     when: input → the settings that need it, {"model": {"how": "network"}}. An input annotated
         `X | None` is optional: None unless its settings are chosen, or the user gives it.
 
@@ -281,7 +296,10 @@ def analysis(
             raise AnalysisError(f"analysis {called!r}: version is a whole number from 1")
         needs, parameters, optional = _signature(called, function, when or {})
         bases = (base,) if isinstance(base, str) else base
+        also = (beside,) if isinstance(beside, str) else beside
         _check_base(called, needs, bases)
+        if also and not bases:
+            raise AnalysisError(f"analysis {called!r}: beside goes with base; name one")
         specs = {n: TableSpec.of(n, row) for n, row in (tables or {}).items()}
         return Analysis(
             called,
@@ -295,6 +313,7 @@ def analysis(
             _headline(called, specs, headline),
             allow_nonfinite,
             bases,
+            also,
             optional,
         )
 

@@ -75,6 +75,8 @@ class Encoder(ABC):
     def tune(self, task: Task, pretrained: Path, folder: Path) -> None:
         """Write the network fine-tuned on labels, and what its head says of held-out samples."""
         model: Any = seeded(lambda: self.classifier(pretrained, len(task.classes)))
+        model.config.id2label = dict(enumerate(task.classes))
+        model.config.label2id = {name: code for code, name in enumerate(task.classes)}
         fit(model, self.items(task.train), self.collate, self.tuning)
         model.save_pretrained(folder)
         self.write_feed(folder)

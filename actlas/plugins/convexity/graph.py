@@ -1,6 +1,6 @@
 """The analysis `convexity`: how far classes are convex along the graph of nearest neighbours."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Annotated, Any, Literal
 
 import numpy as np
@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from actlas import Activations, InputError, Labels, Result, analysis, tell
 
 from . import figures
-from .neighbours import Neighbours, nearest
+from .neighbours import Neighbours, distinct, nearest
 from .networks import Network, network
 from .paths import ClassPaths, class_paths
 from .remarks import remarks
@@ -66,6 +66,9 @@ def convexity(
     ties: Annotated[
         Literal["first", "best"], "of paths as short: the first found, or the one most inside"
     ] = "first",
+    permutations: Annotated[
+        int, "labels dealt out anew so often, for the spread of chance; 0: not"
+    ] = 0,
     k_max: Annotated[int, "score for 1, 2, 3, 5, … neighbours up to this as well; 0: do not"] = 0,
     per_row: Annotated[bool, "keep the score of every row in the table rows"] = False,
     seed: Annotated[int, "seed of what is drawn by chance"] = 0,
@@ -80,6 +83,8 @@ def convexity(
     round, and after a softmax they are convex by construction.
     """
     _check(k, k_max, per_class, max_pairs, seed)
+    if permutations < 0 or permutations == 1:
+        raise InputError("convexity: permutations 0 or ≥ 2 are needed")
     sample = chosen(acts, labels, per_class=per_class, seed=seed)
     X = sample.matrix(standardise=standardise, unit=metric == "cosine")
     most = max(k, k_max)
@@ -95,7 +100,8 @@ def convexity(
     swept = [
         _sweep(q, scores if q == k else settings.scores(near.cut(q), sample), sample) for q in rest
     ]
-    summary = _summary(scores, sample, near.cut(k + 1), k, X)
+    spread = settings.spread(scores.graph, sample, permutations)
+    summary = _summary(scores, sample, near.cut(k + 1), k, X, spread)
     classes = _classes(scores, sample)
     tables = {
         "summary": summary,
@@ -157,10 +163,20 @@ class _Settings:
 
     def scores(self, near: Neighbours, sample: Sample) -> _Scores:
         graph = network(near, mutual=self.mutual, link=self.link)
-        chance = np.random.default_rng(self.seed)
-        paths = []
+        return self._on(graph, sample, f"k {near.k}")
+
+    def spread(self, graph: Network, sample: Sample, times: int) -> float | None:
+        """Standard deviation of the macro score when labels are dealt out anew so many times."""
+        chance, found = np.random.default_rng([self.seed, 1]), []
+        for i in range(times):
+            dealt = replace(sample, codes=chance.permutation(sample.codes))
+            found.append(self._on(graph, dealt, f"permutation {i + 1} of {times}").macro())
+        return float(np.std(found, ddof=1)) if found else None
+
+    def _on(self, graph: Network, sample: Sample, doing: str) -> _Scores:
+        chance, paths = np.random.default_rng(self.seed), []
         for code, name in enumerate(sample.names):
-            tell(f"k {near.k}: paths of {name} ({code + 1} of {len(sample.names)})")
+            tell(f"{doing}: paths of {name} ({code + 1} of {len(sample.names)})")
             paths.append(
                 class_paths(
                     graph, sample.codes, code, max_pairs=self.max_pairs, best=self.best,
@@ -174,7 +190,14 @@ def _adjusted(score: float, chance: float) -> float | None:
     return None if chance >= 1 - 1e-12 else (score - chance) / (1 - chance)
 
 
-def _summary(scores: _Scores, sample: Sample, near: Neighbours, k: int, X: NDArray[Any]) -> Summary:
+def _summary(
+    scores: _Scores,
+    sample: Sample,
+    near: Neighbours,
+    k: int,
+    X: NDArray[Any],
+    spread: float | None,
+) -> Summary:
     from scipy import stats
 
     macro, chance, graph = scores.macro(), scores.chance(), scores.graph
@@ -192,6 +215,7 @@ def _summary(scores: _Scores, sample: Sample, near: Neighbours, k: int, X: NDArr
         sem=sem,
         micro=scores.micro(),
         chance=chance,
+        chance_sd=spread,
         adjusted=_adjusted(macro, chance),
         strict=float(np.mean([p.share(3) for p in scores.scored])),
         direct_share=scores.share(1),
@@ -204,7 +228,7 @@ def _summary(scores: _Scores, sample: Sample, near: Neighbours, k: int, X: NDArr
         components=len(graph.components()),
         max_degree=int(graph.degree.max()),
         hub_skewness=hubs,
-        duplicates=len(X) - len(np.unique(X, axis=0)),
+        duplicates=len(X) - len(distinct(X)[0]),
         ties=_ties(near),
         top_dimension=int(variance.argmax()),
         top_dimension_share=float(variance.max() / variance.sum()) if variance.any() else None,

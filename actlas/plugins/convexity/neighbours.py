@@ -34,6 +34,39 @@ class Neighbours:
 def nearest(X: NDArray[np.float32], k: int) -> Neighbours:
     """Find k + 1 nearest rows, by Euclidean distance in float64, of every row of X (rows, width).
 
+    Rows that are the same are searched for once: none of the k + 1 nearest is of a point that has
+    k + 1 points before it.
+    """
+    first, copy = distinct(X)
+    if len(first) == len(X):
+        return _nearest(X, k)
+    near = _nearest(X[first], min(k, len(first) - 1))
+    members = np.split(np.argsort(copy, kind="stable"), np.bincount(copy).cumsum()[:-1])
+    index = np.empty((len(first), k + 1), np.int32)
+    distance = np.empty((len(first), k + 1))
+    for point, places in enumerate(near.index):
+        some = [members[place][: k + 1] for place in places]
+        rows = np.concatenate(some)
+        far = np.repeat(near.distance[point], [len(part) for part in some])
+        kept = np.lexsort((rows, far))[: k + 1]
+        index[point], distance[point] = rows[kept], far[kept]
+    return Neighbours(index[copy], distance[copy])
+
+
+def distinct(X: NDArray[np.float32]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Return the rows that equal no earlier one, and of every row its place among those."""
+    whole = np.ascontiguousarray(X + np.float32(0))  # −0 is 0
+    rows = whole.view(np.dtype((np.void, whole.itemsize * whole.shape[1]))).reshape(-1)
+    _, first, place = np.unique(rows, return_index=True, return_inverse=True)
+    order = np.argsort(first)
+    rank = np.empty_like(order)
+    rank[order] = np.arange(len(order))
+    return first[order], rank[place]
+
+
+def _nearest(X: NDArray[np.float32], k: int) -> Neighbours:
+    """Search among rows that differ.
+
     Products in float32 only choose candidates; where their rounding leaves open whether the last
     place belongs to a row that is no candidate, that row is compared with all.
     """

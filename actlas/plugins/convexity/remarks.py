@@ -23,10 +23,13 @@ def remarks(
     noise: whether rows differ by rounding only.
     """
     said = []
-    alone = [c.label for c in classes if c.n == 1]
-    if alone:
-        more = f" and {len(alone) - NAMED} more" if len(alone) > NAMED else ""
-        said.append(f"one row only, so no score: {', '.join(alone[:NAMED])}{more}")
+    if alone := [c.label for c in classes if c.n == 1]:
+        said.append(f"one row only, so no score: {_some(alone)}")
+    if two := [c.label for c in classes if c.n == 2]:
+        said.append(
+            f"two rows only, so one path: no spread, and a standard error of 0 as published, "
+            f"which makes that of macro too small: {_some(two)}"
+        )
     if summary.classes == 1:
         said.append("one class only: its score is the share of pairs that are joined at all")
     if graph.edges == 0:
@@ -72,3 +75,8 @@ def remarks(
             f"macro is the headline"
         )
     return said
+
+
+def _some(names: Sequence[str]) -> str:
+    more = f" and {len(names) - NAMED} more" if len(names) > NAMED else ""
+    return ", ".join(names[:NAMED]) + more

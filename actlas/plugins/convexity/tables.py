@@ -14,6 +14,7 @@ class Summary:
     sem: Annotated[float | None, "mean of the classes' standard errors, as published"]
     micro: Annotated[float, "mean over all pairs of all classes"]
     chance: Annotated[float, "macro expected if labels were dealt out by chance, exact"]
+    chance_sd: Annotated[float | None, "its spread over permuted labels; null: permutations=0"]
     adjusted: Annotated[float | None, "(macro − chance) / (1 − chance)"]
     strict: Annotated[float, "mean over classes of the share of paths wholly inside"]
     direct_share: Annotated[float, "share of the pairs that an edge joins (they score 1)"]

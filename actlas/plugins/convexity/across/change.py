@@ -6,10 +6,10 @@ from typing import Annotated
 import numpy as np
 from numpy.typing import NDArray
 
-from actlas import Activations, InputError, Labels, Others, Result, Rows, analysis, tell
+from actlas import Activations, InputError, Others, Result, Rows, analysis
 
-from ..graph import convexity
 from . import figures
+from .halves import Halves
 from .resampling import Floats, holm, interval, pseudo_values, resampled_means
 from .stored import check_settings, names_of, row_scores
 
@@ -106,24 +106,15 @@ def convexity_change(
         assert other.base is not None  # checked by the host
         chance = np.random.default_rng(seed)
         pairs = _paired(acts, base, other.name, other.acts, other.base)
+        half = None
         if halves:
-            _check_halves(pairs, base.parameters["k"])
-        half = _half_samples(acts, other.acts, base, pairs, halves, chance) if halves else None
+            drawing = Halves.drawn("convexity_change", base, pairs.codes, halves, chance)
+            half = drawing.scores(other.acts, pairs.there) - drawing.scores(acts, pairs.here)
         drawn, found = _by_class(other.name, names_of(base), pairs, half, draws, chance)
         classes += found
         summaries.append(_summary(other.name, found, drawn, half, pairs.alone, chance))
     tables = {"summary": summaries, "classes": classes}
     return Result(tables, warnings=_remarks(summaries, classes, halves))
-
-
-def _check_halves(pairs: _Pairs, k: int) -> None:
-    """Raise InputError where half of each class's rows, rounded down, make no graph with paths."""
-    kept = np.bincount(pairs.codes) // 2 if len(pairs.codes) else np.zeros(1, int)
-    if kept.sum() <= k or kept.max() < 2:
-        raise InputError(
-            f"convexity_change: half of the rows of each class, {kept.sum()} of "
-            f"{len(pairs.codes)}, are too few for k={k} or for pairs of a class; use --halves 0"
-        )
 
 
 def _places(rows: Rows, picked: NDArray[np.int64]) -> dict[tuple[int, ...], int]:
@@ -161,44 +152,6 @@ def _paired(
     alone = len(here) + len(there) - 2 * len(both)
     rows, other_rows = rows[left[known]], other_rows[right[known]]
     return _Pairs(rows, other_rows, codes[known], before[known], after[known], alone)
-
-
-def _half_samples(
-    acts: Activations,
-    other: Activations,
-    base: Result,
-    pairs: _Pairs,
-    halves: int,
-    chance: np.random.Generator,
-) -> Floats:
-    """Deltas (halves, classes) of graphs of half of each class's rows, the same before and after.
-
-    Scaled by √(m / (n − m)), m of n rows kept, so that their spread is the standard error.
-    NaN for a class of fewer than four rows.
-    """
-    names = names_of(base)
-    members = [np.flatnonzero(pairs.codes == code) for code in range(len(names))]
-    kept = [
-        np.sort(np.concatenate([chance.choice(m, len(m) // 2, replace=False) for m in members]))
-        for _ in range(halves)
-    ]
-    settings = dict(base.parameters) | {"per_class": 0, "k_max": 0, "per_row": False}
-    values = [names[code] for code in pairs.codes]
-
-    def scores(read: Activations, rows: NDArray[np.int64]) -> Floats:
-        X, found = read[rows], np.full((halves, len(names)), np.nan)  # one site at a time
-        for i, half in enumerate(kept):
-            tell(f"half-sample {i + 1} of {halves} at {read.site}")
-            labels = Labels.of([values[j] for j in half])
-            table = convexity(Activations.of(X[half]), labels, **settings).tables["classes"]
-            by_name = dict(zip(table["label"], table["graph_convexity"], strict=True))
-            found[i] = [by_name.get(name, np.nan) for name in names]
-        return found
-
-    sizes = np.array([len(m) for m in members])
-    scale = np.sqrt((sizes // 2) / np.maximum(sizes - sizes // 2, 1))
-    deltas: Floats = scale * (scores(other, pairs.there) - scores(acts, pairs.here))
-    return deltas
 
 
 def _by_class(

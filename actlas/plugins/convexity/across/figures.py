@@ -8,44 +8,64 @@ from actlas import ResultTable
 from ..figures import ends, left_out
 
 NAMED = 6  # classes farthest off the line
+# Name of a curve → its columns: score, low and high of its band; its colour.
+SERIES = {
+    "graph": ("macro", "low", "high", "#1f77b4"),
+    "graph, labels by chance": ("chance", "chance", "chance", "crimson"),
+    "Euclidean": ("euclidean", "euclidean_low", "euclidean_high", "#2ca02c"),
+    "Euclidean, labels by chance": (
+        "euclidean_chance", "euclidean_chance", "euclidean_chance", "#e3872d"
+    ),
+}  # fmt: skip
 Tables = Mapping[str, ResultTable]
 
 
 def curve(tables: Tables) -> Any:
-    """Macro score over the layers with its band, chance, and the suggested cut."""
+    """Graph and Euclidean macro score over the layers with bands, chance, and the suggested cut."""
     import altair as alt
 
     rows = list(tables["curve"])
-    for row in rows:  # a band may reach beyond what a score can be
-        row["low"], row["high"] = max(row["low"], 0.0), min(row["high"], 1.0)
     order = [row["site"] for row in rows]
-    base = alt.Chart(alt.Data(values=rows)).encode(
-        alt.X("site:N", sort=order, title=None, scale=alt.Scale(padding=0.5))
+    shown = [name for name in SERIES if any(_known(row, SERIES[name][0]) for row in rows)]
+    values = [_point(row, name) for name in shown for row in rows]
+    base = alt.Chart(alt.Data(values=values)).encode(
+        alt.X("site:N", sort=order, title=None, scale=alt.Scale(padding=0.5)),
+        alt.Color("of:N", title=None, sort=shown)
+        .scale(domain=shown, range=[SERIES[name][3] for name in shown])
+        .legend(orient="top", columns=2, labelLimit=400, symbolOpacity=1),
     )
-    names = {"macro": "graph convexity", "chance": "by chance"}
-    lines = base.transform_fold(list(names), as_=["of", "value"]).transform_calculate(
-        name=f"datum.of == 'macro' ? '{names['macro']}' : '{names['chance']}'"
-    )
-    colour = alt.Color("name:N", title=None, sort=list(names.values())).scale(
-        domain=list(names.values()), range=["#1f77b4", "crimson"]
-    ).legend(orient="top")  # fmt: skip
-    y = alt.Y("value:Q", title="macro, band ± 1.96 SEM").scale(domain=[0, 1])
-    band = base.mark_area(opacity=0.2, color="#1f77b4").encode(
-        alt.Y("low:Q", title=""), alt.Y2("high:Q")
-    )
-    drawn = [band, lines.mark_line(point=True).encode(y, colour)]
+    y = alt.Y("value:Q", title="macro, bands 95 %").scale(domain=[0, 1])
+    band = base.mark_area(opacity=0.18).encode(alt.Y("low:Q", title=""), alt.Y2("high:Q"))
+    dealt = base.transform_filter("datum.dealt").mark_line(strokeDash=[4, 3]).encode(y)
+    scores = base.transform_filter("!datum.dealt").mark_line(point=True).encode(y)
+    drawn = [band, dealt, scores]
     cut = next(iter(tables["summary"]))["suggest_cut"]
     if cut is not None:
-        marked = base.transform_filter(alt.datum.site == cut)
         side = "right" if cut == order[-1] else "left"
+        marked = alt.Chart(alt.Data(values=[{"site": cut}])).encode(alt.X("site:N", sort=order))
         drawn.append(marked.mark_rule(strokeDash=[4, 4], color="grey"))
         drawn.append(
             marked.mark_text(align=side, dx=5 if side == "left" else -5, color="grey").encode(
                 alt.YDatum(0.5), text=alt.value("cut from here")
             )
         )
-    width = max(320, 42 * len(order))
+    width = max(360, 42 * len(order))
     return alt.layer(*drawn).properties(width=width, height=240, title="Convexity over the layers")
+
+
+def _known(row: Mapping[str, Any], column: str) -> bool:
+    return row[column] is not None and row[column] == row[column]
+
+
+def _point(row: Mapping[str, Any], name: str) -> dict[str, Any]:
+    """A point of a series with its band; null where it has none, so that lines break there."""
+    column, low, high, _ = SERIES[name]
+    found = {n: float(row[c]) if _known(row, c) else None for n, c in
+             {"value": column, "low": low, "high": high}.items()}  # fmt: skip
+    if column == "chance" and _known(row, "chance_sd"):
+        spread = 1.96 * row["chance_sd"]
+        found["low"], found["high"] = row[column] - spread, min(1.0, row[column] + spread)
+    return {"site": row["site"], "of": name, "dealt": column.endswith("chance"), **found}
 
 
 def heat_map(tables: Tables) -> Any:

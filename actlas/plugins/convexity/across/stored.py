@@ -13,14 +13,22 @@ SAME = ("k", "graph", "metric", "standardise", "duplicates", "ties", "per_class"
 
 def check_settings(who: str, sites: Sequence[str], settings: Sequence[Mapping[str, Any]]) -> None:
     """Raise InputError where scores were computed in ways that do not compare."""
-    for site, given in zip(sites, settings, strict=True):
-        for name in SAME:
-            then, now = settings[0].get(name), given.get(name)
+    if apart := differing(SAME, dict(zip(sites, settings, strict=True))):
+        raise InputError(
+            f"{who}: convexity has {apart}; run it with the same there, or name the runs with "
+            f"--base"
+        )
+
+
+def differing(names: Sequence[str], settings: Mapping[str, Mapping[str, Any]]) -> str:
+    """Say which of these settings (by site) is another at some site than at the first; else ''."""
+    for site, given in settings.items():
+        first, wanted = next(iter(settings.items()))
+        for name in names:
+            then, now = wanted.get(name), given.get(name)
             if then != now:
-                raise InputError(
-                    f"{who}: convexity has {name}={then} at {sites[0]} and {name}={now} at {site}; "
-                    f"run it with the same there, or name the runs with --base"
-                )
+                return f"{name}={then} at {first} and {name}={now} at {site}"
+    return ""
 
 
 def names_of(base: Result) -> list[str]:

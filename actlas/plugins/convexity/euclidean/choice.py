@@ -149,7 +149,7 @@ def _halves(labels: Labels, seed: int) -> tuple[Integers, Integers]:
     if len(np.unique(labels.codes[known[trained]])) < 2:
         raise LabelError(
             f"convexity_euclidean: half of the groups of {labels.name} hold fewer than two "
-            f"classes; choose other groups"
+            f"classes; choose labels of two classes or more, or other groups"
         )
     return known[trained], known[~trained]
 

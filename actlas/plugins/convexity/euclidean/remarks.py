@@ -6,12 +6,15 @@ from .tables import Class, Summary
 
 NAMED = 5
 STRAIGHT = 1e-4  # logits that bend less are linear, but for rounding
+NEARLY = 0.1
 
 
 def remarks(summary: Summary, classes: Sequence[Class], unknown: Sequence[str]) -> list[str]:
     """Say where the decision, the pairs or the labels make scores mean less than they seem to."""
     said = []
-    if summary.vacuous:
+    if summary.vacuous and summary.against == "label":
+        said.append("vacuous: there is one class only, and every point is predicted as it")
+    elif summary.vacuous:
         said.append(
             "vacuous: the decision is linear, so its regions are convex and every class scores 1 "
             "by construction; use against=label, or another decision"
@@ -20,6 +23,11 @@ def remarks(summary: Summary, classes: Sequence[Class], unknown: Sequence[str]) 
         said.append(
             "the decision is linear, so its regions are convex by construction: the score is below "
             "1 only by the rows it gets wrong (see both_right)"
+        )
+    elif summary.bend < NEARLY:
+        said.append(
+            f"the decision is nearly linear (logits bend by {summary.bend:.1%}), as at the last "
+            f"layers: regions are close to convex by construction, and a high score says little"
         )
     if summary.joinable_share < 1:
         said.append(

@@ -26,7 +26,7 @@ from .tables import Class, Summary
 
 
 @analysis(
-    version=1,
+    version=2,
     tables={"summary": Summary, "classes": Class},
     arrays={
         "rows": "(n,) rows of the activations that were judged",
@@ -231,13 +231,15 @@ def _summary(
         high=None if sem is None else min(1.0, macro + 1.96 * sem),
         sem=sem,
         micro=float(np.concatenate([part.scores for part in scored]).mean()),
+        chance=1 / len(scored) if against == "label" else None,
         continuum=_mean([row.continuum for row in rows]),
         accuracy=found.accuracy,
         both_right=float(np.mean([part.right.mean() for part in scored])),
         decision=decision,
         head=judged.head,
         against=against,
-        vacuous=found.bend < STRAIGHT and against == "prediction",
+        vacuous=(found.bend < STRAIGHT and against == "prediction")
+        or len(judged.decision.names) == 1,
         bend=found.bend,
         points=points,
         pairs=pairs,

@@ -13,6 +13,11 @@ class Summary:
     high: Annotated[float | None, "macro + 1.96 · sem, not above 1"]
     sem: Annotated[float | None, "mean of the classes' standard errors, as published"]
     micro: Annotated[float, "mean over all pairs of all classes"]
+    chance: Annotated[
+        float | None,
+        "1 / classes: macro expected, at most, if labels were dealt out by chance; null against "
+        "predictions",
+    ]
     continuum: Annotated[
         float | None, "macro of exact shares of segments; of linear decisions only"
     ]
@@ -21,7 +26,7 @@ class Summary:
     decision: Annotated[str, "what judges: network, probe, centroid or mlp"]
     head: Annotated[str, "what reads the end: the network's own head, or a probe at a later site"]
     against: Annotated[str, "what points should be predicted as: their label, or as their ends are"]
-    vacuous: Annotated[bool, "whether it is 1 by construction: linear, and its own predictions"]
+    vacuous: Annotated[bool, "whether 1 by construction: linear, and own predictions; or one class"]
     bend: Annotated[
         float, "departure of logits from straight lines between the ends', relative; 0: linear"
     ]
