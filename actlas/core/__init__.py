@@ -23,7 +23,7 @@ from .errors import (
 from .extraction import STORAGE_DTYPES, Estimate, ExtractOptions, Extractor, Window, check_fit
 from .feeds import AudioFeed, Batch, Encoded, Feed, ImageFeed, TextFeed, TorchFeed
 from .generation import generate_targets
-from .heads import load_classifier
+from .heads import load_classifier, load_language_model
 from .label_sets import LabelSet, labels_for
 from .labels import Labels
 from .loading import SCHEMES, load_model, split_spec, unknown_scheme
@@ -123,6 +123,7 @@ __all__ = [
     "listening",
     "listing",
     "load_classifier",
+    "load_language_model",
     "load_model",
     "nearest",
     "pick_device",

@@ -17,14 +17,19 @@ FIELDS = {
     "decoder_attentions": "decoder.layers.{}.attn",
     "cross_attentions": "decoder.layers.{}.cross",
 }
+COLLECTS = "_output_capturing_hooks_installed"  # transformers' mark that its hooks are on
 
 
 @contextmanager
 def eager(module: "nn.Module") -> Iterator[None]:
     """Let a network of transformers compute attention by matrices; put back what was before.
 
-    Fused kernels give no weights. What is set is kept in configurations, which networks share.
+    Fused kernels give no weights. What is set is kept in configurations, which networks share;
+    hooks that transformers leaves on modules to collect weights are taken off again.
     """
+    parts = [
+        (part, set(part._forward_hooks), COLLECTS in part.__dict__) for part in module.modules()
+    ]
     held = {id(c): c for sub in module.modules() if (c := getattr(sub, "config", None)) is not None}
     before = [(config, getattr(config, "_attn_implementation", None)) for config in held.values()]
     try:
@@ -35,6 +40,11 @@ def eager(module: "nn.Module") -> Iterator[None]:
         for config, name in before:
             if getattr(config, "_attn_implementation", None) != name:
                 config._attn_implementation_internal = name
+        for part, hooks, collected in parts:
+            for number in set(part._forward_hooks) - hooks:
+                del part._forward_hooks[number]
+            if not collected:
+                part.__dict__.pop(COLLECTS, None)
 
 
 def named_weights(spec: str, output: Any) -> "dict[str, torch.Tensor]":

@@ -1,5 +1,6 @@
 """Exact linear decomposition of the states of a Transformer (arXiv 2310.06977)."""
 
 from .analysis import decomposition
+from .attribution import decomposition_logits
 
-__all__ = ["decomposition"]
+__all__ = ["decomposition", "decomposition_logits"]

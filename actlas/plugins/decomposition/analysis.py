@@ -200,7 +200,7 @@ def decomposition(
     found = gather(layers, bound, settings)
     stored = rounding(layers)
     errors = np.concatenate(found.errors)
-    _refuse_inexact(float(errors.max()), stored)
+    refuse_inexact(float(errors.max()), stored)
     site = _wanted(bound, only)[-1]
     return Result(
         {
@@ -234,7 +234,8 @@ def _refuse(layers: Layers, bound: Bound, settings: Settings, spec: str) -> None
     return refuse_lacking(layers, bound.sites(heads=heads), preset, spec)
 
 
-def _refuse_inexact(error: float, stored: str) -> None:
+def refuse_inexact(error: float, stored: str) -> None:
+    """Raise InputError where terms miss the states they should sum to, NaN included."""
     if not error <= TOLERANCE[stored]:
         raise InputError(
             f"decomposition: the terms do not sum to the stored states (relative error "

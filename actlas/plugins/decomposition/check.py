@@ -57,7 +57,7 @@ class _Check:
         self.memory = self.encoded()
 
     def captured(self, sites: Mapping[str, Any]) -> "dict[str, torch.Tensor]":
-        found = self.model.capture(self.batch, list(sites.values()))
+        found = self.model.capture(self.batch, list(sites.values())) if sites else {}
         return {name: tensor.to(self.bound.dtype) for name, tensor in found.items()}
 
     def around_norms(self) -> "dict[str, torch.Tensor]":

@@ -144,4 +144,73 @@ def _map(rows: list[dict[str, Any]], kind: str, limit: float) -> Any:
     )
 
 
+def logits(tables: Mapping[str, ResultTable]) -> Any:
+    """What each term gave to the logits of the first rows that were explained."""
+    import altair as alt
+
+    asked = list(tables["explained"])[:SHOWN_LOGITS]
+    names = {row["row"]: f"{_text(row['text'])} → {_text(row['token'])}" for row in asked}
+    sums: dict[tuple[int, str], float] = {}
+    for row in tables["logits"]:
+        if row["row"] in names:
+            key = row["row"], row["term"]
+            sums[key] = sums.get(key, 0.0) + row["contribution"]
+    rows = [
+        {"row": row, "name": f"{names[row]}  ({row})", "term": term, "given": given}
+        for (row, term), given in sums.items()
+    ]
+    ends = [{"name": f"{names[r['row']]}  ({r['row']})", "logit": r["logit"]} for r in asked]
+    y = alt.Y("name:N", sort=[end["name"] for end in ends], title="token → target (row)")
+    bars = (
+        alt.Chart(alt.InlineData(values=rows))
+        .mark_bar()
+        .encode(
+            y.axis(labelLimit=260),
+            alt.X("given:Q", title="given to the logit; tick: the logit"),
+            _colour(rows),
+            tooltip=["name:N", "term:N", alt.Tooltip("given:Q", format=".3f")],
+        )
+    )
+    ticks = alt.Chart(alt.InlineData(values=ends)).mark_tick(thickness=2, color="black")
+    drawn = ticks.encode(y, alt.X("logit:Q"))
+    return alt.layer(bars, drawn).properties(
+        width=420, height=alt.Step(20), title="Direct logit attribution"
+    )
+
+
+def _text(token: str | None) -> str:
+    return "" if token is None else token.strip() or repr(token)
+
+
+def logit_layers(tables: Mapping[str, ResultTable]) -> Any:
+    """What each block gave to the logits, mean over the rows."""
+    import altair as alt
+
+    sums: dict[tuple[int, str], float] = {}
+    for row in tables["logits"]:
+        if row["layer"] is not None:
+            key = int(row["layer"]), row["term"]
+            sums[key] = sums.get(key, 0.0) + row["contribution"]
+    if not sums:
+        return alt.Chart(title="no layers; run with --by layer").mark_text()
+    count = len(tables["explained"])
+    rows = [{"layer": k[0], "term": k[1], "given": given / count} for k, given in sums.items()]
+    last = max(layer for layer, _ in sums)
+    return (
+        alt.Chart(alt.InlineData(values=rows))
+        .mark_bar()
+        .encode(
+            alt.X("layer:O", title="layer (0: embedding)").axis(labelAngle=0),
+            alt.Y("given:Q", title="mean contribution to the logit"),
+            _colour(rows),
+            tooltip=["layer:O", "term:N", alt.Tooltip("given:Q", format=".3f")],
+        )
+        .properties(
+            width=max(240, 32 * (last + 1)), height=260,
+            title=f"Given to the logit by layer, {count:,} rows",
+        )
+    )  # fmt: skip
+
+
 DECOMPOSITION = {"share": share, "curves": curves, "branches": branches, "heads": heads}
+LOGITS = {"logits": logits, "layers": logit_layers}

@@ -71,7 +71,7 @@ class Head:
 
     projection: of the network without its head, between state and unembedding (OPT-350m).
     transform: of the head, dense, activation and norm before the unembedding (BERT).
-    divisor, factor: names in the configuration of what logits are divided, multiplied by.
+    divisor: the name in the configuration of what logits are divided by (Granite).
     width_scaled: name of the flag by which states are divided by the root of the width (T5).
     cap: name of the bound that a tanh puts on logits (Gemma-2); the logit before it is explained.
     """
@@ -79,7 +79,6 @@ class Head:
     projection: str = ""
     transform: tuple[str, str] = ("", "")
     divisor: str = ""
-    factor: str = ""
     width_scaled: str = ""
     cap: str = ""
 
