@@ -2,5 +2,6 @@
 
 from .analysis import decomposition
 from .attribution import decomposition_logits
+from .states import captured
 
-__all__ = ["decomposition", "decomposition_logits"]
+__all__ = ["captured", "decomposition", "decomposition_logits"]
