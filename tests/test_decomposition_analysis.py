@@ -10,6 +10,7 @@ from actlas.plugins.decomposition import captured, decomposition, decomposition_
 from actlas.plugins.decomposition.indicators import Moments, indicators
 from actlas.testing import checks
 
+from .tiny import VOCABULARY
 from .wild import wild
 
 TEXTS = ["The cat sat.", "One", "Activations are read at sites of a network."]
@@ -18,13 +19,13 @@ PRESET = "decomposition,layers.*.heads"
 
 @pytest.fixture(scope="module")
 def gpt2():
-    model = wild("gpt2", torch.float32, "AutoModelForCausalLM")
+    model = wild("gpt2", torch.float32, "AutoModelForCausalLM", vocab_size=VOCABULARY)
     return model, captured(model, TEXTS, PRESET)
 
 
 @pytest.fixture(scope="module")
 def bert():
-    model = wild("bert", torch.float32)
+    model = wild("bert", torch.float32, vocab_size=VOCABULARY)
     return model, captured(model, TEXTS, PRESET)
 
 

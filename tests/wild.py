@@ -44,12 +44,14 @@ MODELS: dict[str, tuple[str, dict[str, Any], bool]] = {
 PADDED = [[5, 9, 3, 7, 11, 4, 8], [6, 12, 13]]
 
 
-def wild(name: str, dtype: torch.dtype = torch.float64, kind: str = "AutoModel") -> LoadedModel:
+def wild(
+    name: str, dtype: torch.dtype = torch.float64, kind: str = "AutoModel", **settings: Any
+) -> LoadedModel:
     """Make one of MODELS; kind: the class of transformers, as in AutoModelForCausalLM."""
     entry, more, _ = MODELS[name]
     config_class, values = CONFIGS[entry]
     torch.manual_seed(0)
-    config = getattr(transformers, config_class)(**{**values, **more})
+    config = getattr(transformers, config_class)(**{**values, **more, **settings})
     return LoadedModel(
         f"wild:{name}",
         made_wild(getattr(transformers, kind).from_config(config)).to(dtype).eval(),

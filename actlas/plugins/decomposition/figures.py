@@ -1,6 +1,6 @@
 """Figures of the decomposition, drawn from its tables."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from actlas import ResultTable
@@ -26,6 +26,15 @@ def _colour(rows: list[dict[str, Any]], **more: Any) -> Any:
 
 def _named(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
     return [row | {"place": _place(row)} for row in rows]
+
+
+def _blocks(layers: Iterable[int]) -> list[str]:
+    """What layers are called as sites are, in order: embed, 0, 1, …; see `_block`."""
+    return [_block(layer) for layer in sorted(set(layers))]
+
+
+def _block(layer: int) -> str:
+    return str(layer - 1) if layer else "embed"
 
 
 def _place(row: Mapping[str, Any]) -> str:
@@ -80,7 +89,8 @@ def _curve(every: list[dict[str, Any]], name: str, title: str) -> Any:
         sd = row["sd"] if row["sd"] == row["sd"] else 0.0
         row["low"], row["high"] = row["mean"] - sd, row["mean"] + sd
     base = alt.Chart(alt.InlineData(values=rows)).encode(
-        alt.X("place:N", sort=_order(rows), title="layer").axis(labelAngle=0), _colour(rows)
+        alt.X("place:N", sort=_order(rows), title="layer").axis(labelAngle=0),
+        _colour(rows, legend=alt.Legend(symbolOpacity=1)),
     )
     band = base.mark_area(opacity=0.12).encode(alt.Y("low:Q", title=title), alt.Y2("high:Q"))
     line = base.mark_line(point=alt.OverlayMarkDef(size=18)).encode(
@@ -93,29 +103,41 @@ def branches(tables: Mapping[str, ResultTable]) -> Any:
     """What every block gave to every term of the deepest state."""
     import altair as alt
 
-    rows = list(tables["branches"])
+    rows = [row | {"block": _block(row["layer"])} for row in tables["branches"]]
     if not rows:
         return alt.Chart(title="no layers; run with --by branches").mark_text()
-    last = max(row["layer"] for row in rows)
+    order = _blocks(row["layer"] for row in rows)
+    if rows[0]["site"].endswith("final"):
+        order, rows = _with_final(order, rows)
     bars = (
         alt.Chart(alt.InlineData(values=rows))
         .mark_bar()
         .encode(
-            alt.X("layer:O", title="layer (0: embedding)").axis(labelAngle=0),
+            alt.X("block:N", sort=order, title="layer").axis(labelAngle=0),
             alt.Y("relative_dot:Q", title="share of the state (relative dot product)"),
             _colour(rows),
-            tooltip=["layer:O", "term:N", "relative_dot:Q", "norm_ratio:Q", "cosine:Q"],
+            tooltip=["block:N", "term:N", "relative_dot:Q", "norm_ratio:Q", "cosine:Q"],
         )
     )
     title = f"What each layer gave to {rows[0]['site']}"
-    return bars.properties(width=max(240, 32 * (last + 1)), height=260, title=title)
+    return bars.properties(width=max(240, 36 * len(order)), height=260, title=title)
+
+
+def _with_final(
+    order: list[str], rows: list[dict[str, Any]]
+) -> tuple[list[str], list[dict[str, Any]]]:
+    """Call what lies beyond the last block after the final norm, where it gave anything."""
+    blocks = max((row["layer"] for row in rows if row["term"] not in ("input", "correction")))
+    top = _block(blocks + 1)
+    named = [row | {"block": "final"} if row["block"] == top else row for row in rows]
+    return ["final" if name == top else name for name in order], named
 
 
 def heads(tables: Mapping[str, ResultTable]) -> Any:
     """Relative dot product of every head with the deepest state, layer by head."""
     import altair as alt
 
-    rows = list(tables["heads"])
+    rows = [row | {"block": row["layer"] - 1} for row in tables["heads"]]
     if not rows:
         return alt.Chart(title="no heads; run with --by heads").mark_text()
     limit = max(abs(row["relative_dot"]) for row in rows)
@@ -136,9 +158,9 @@ def _map(rows: list[dict[str, Any]], kind: str, limit: float) -> Any:
         .mark_rect()
         .encode(
             alt.X("head:O").axis(labelAngle=0),
-            alt.Y("layer:O", sort="descending"),
+            alt.Y("block:O", sort="descending", title="layer"),
             alt.Color("relative_dot:Q", title=["relative", "dot product"], scale=scale),
-            tooltip=["layer:O", "head:O", "relative_dot:Q", "norm_ratio:Q", "cosine:Q"],
+            tooltip=["block:O", "head:O", "relative_dot:Q", "norm_ratio:Q", "cosine:Q"],
         )
         .properties(width=max(160, 26 * count), height=max(100, 26 * layers), title=kind)
     )
@@ -194,19 +216,22 @@ def logit_layers(tables: Mapping[str, ResultTable]) -> Any:
     if not sums:
         return alt.Chart(title="no layers; run with --by layer").mark_text()
     count = len(tables["explained"])
-    rows = [{"layer": k[0], "term": k[1], "given": given / count} for k, given in sums.items()]
-    last = max(layer for layer, _ in sums)
+    rows: list[dict[str, Any]] = [
+        {"layer": layer, "block": _block(layer), "term": term, "given": given / count}
+        for (layer, term), given in sums.items()
+    ]
+    order, rows = _with_final(_blocks(layer for layer, _ in sums), rows)
     return (
         alt.Chart(alt.InlineData(values=rows))
         .mark_bar()
         .encode(
-            alt.X("layer:O", title="layer (0: embedding)").axis(labelAngle=0),
+            alt.X("block:N", sort=order, title="layer (final: norm and head)").axis(labelAngle=0),
             alt.Y("given:Q", title="mean contribution to the logit"),
             _colour(rows),
-            tooltip=["layer:O", "term:N", alt.Tooltip("given:Q", format=".3f")],
+            tooltip=["block:N", "term:N", alt.Tooltip("given:Q", format=".3f")],
         )
         .properties(
-            width=max(240, 32 * (last + 1)), height=260,
+            width=max(240, 36 * len(order)), height=260,
             title=f"Given to the logit by layer, {count:,} rows",
         )
     )  # fmt: skip

@@ -96,7 +96,8 @@ class _Down:
         if not self._heads or branch.heads is None:
             return None
         found = branch.heads.parts(self.state(branch.heads_site))
-        if isinstance(factor, float):
-            scaled = found if factor == 1.0 else found * factor
-            return self.through(scaled)
-        return found * self.through(factor)
+        if not isinstance(factor, float):
+            return found.mul_(self.through(factor))
+        if factor != 1.0:
+            found.mul_(factor)
+        return found if self._product is None else found.mul_(self._product)

@@ -31,7 +31,9 @@ class Share:
     """What one block gave to one term of the deepest state; layer × kind."""
 
     site: Annotated[str, "the state that is taken apart"]
-    layer: Annotated[int, "0: the embedding; i: block i; one more: the final norm"]
+    layer: Annotated[
+        int, "as depth: 0 is the embedding, 1 is layers.0, …; one more: the final norm"
+    ]
     term: Annotated[str, TERM]
     relative_dot: Annotated[float | None, f"mean {DOT}, and over the layers"]
     sd: Annotated[float | None, "standard deviation of relative_dot over the rows"]
@@ -46,7 +48,7 @@ class HeadShare:
     """What one head gave to the deepest state, value biases left to the correction."""
 
     site: Annotated[str, "the state that is taken apart"]
-    layer: Annotated[int, "block, counted from 1"]
+    layer: Annotated[int, "as depth: 1 is layers.0"]
     term: Annotated[str, "attention or cross_attention"]
     head: Annotated[int, "head, counted from 0"]
     relative_dot: Annotated[float | None, "mean ⟨x, e⟩ / ‖e‖²; heads sum to their attention"]
@@ -116,7 +118,10 @@ class Logit:
     token_id: Annotated[int, "the token whose logit it is"]
     token: Annotated[str | None, "its text"]
     term: Annotated[str, TERM]
-    layer: Annotated[int | None, "block; 0: embedding; null: over all layers"]
+    layer: Annotated[
+        int | None,
+        "as depth: 0 is the embedding, 1 is layers.0, …; one more: final norm and head; null: all",
+    ]
     head: Annotated[int | None, "head; null: over all heads"]
     contribution: Annotated[float, "logits; all of a row sum to its logit"]
 
