@@ -273,7 +273,9 @@ def test_it_keeps_to_what_every_analysis_must(gpt2, analysis):
 
 def test_from_a_store_by_the_preset(tiny_folder, sqlite_store):
     folder = tiny_folder("bart")
-    extraction = sqlite_store.extract(str(folder), TEXTS, sites="decomposition", dtype="float32")
+    extraction = sqlite_store.extract(
+        str(folder), actlas.Dataset.of(TEXTS), sites="decomposition", dtype="float32"
+    )
     (run,) = sqlite_store.run(decomposition, extraction)
     tables = run.result.tables
     summary = next(iter(tables["summary"]))

@@ -43,7 +43,7 @@ from .results import (
 )
 from .rows import MISSING, Row, Rows
 from .samples import Samples
-from .selection import select_sites
+from .selection import presets, select_sites
 from .sites import Site
 from .telling import listening, tell
 from .text import canonical_json, count, digest, human_bytes, human_seconds, listing, nearest
@@ -127,6 +127,7 @@ __all__ = [
     "load_model",
     "nearest",
     "pick_device",
+    "presets",
     "prove",
     "read_dataset",
     "select_sites",

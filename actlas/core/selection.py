@@ -53,6 +53,14 @@ def _matches(pattern: str, sites: dict[str, Site]) -> set[str]:
     return {name for name in sites if glob.fullmatch(name)}
 
 
+def presets(sites: dict[str, Site]) -> dict[str, list[str]]:
+    """Return the names that stand for several sites, and those of a model they stand for."""
+    two_sided = any(site.stack == "decoder" for site in sites.values())
+    names = ["residual", "decomposition", *["encoder.decomposition"] * two_sided]
+    found = {name: _matches(name, sites) for name in names}
+    return {name: [n for n in sites if n in chosen] for name, chosen in found.items() if chosen}
+
+
 def decomposition_sites(sites: dict[str, Site], prefix: str | None = None) -> set[str]:
     """Return the sites by which a linear decomposition is made without running the model.
 

@@ -142,8 +142,8 @@ def _given(
     found: dict[tuple[str, int | None], torch.Tensor] = {}
     for part in parts(bound, states, seen, bound.depths[-1], heads=by == "head"):
         if part.heads is not None:
-            for number, given in enumerate(part.heads @ direction[..., None]):
-                yield part.term, part.layer, number, given[:, 0]
+            for number, given in enumerate((part.heads * direction).sum(-1)):  # (n,)
+                yield part.term, part.layer, number, given
             continue
         key = part.term, None if by == "term" else part.layer
         given = _dot(part, direction)

@@ -127,7 +127,7 @@ def _with_final(
     order: list[str], rows: list[dict[str, Any]]
 ) -> tuple[list[str], list[dict[str, Any]]]:
     """Call what lies beyond the last block after the final norm, where it gave anything."""
-    blocks = max((row["layer"] for row in rows if row["term"] not in ("input", "correction")))
+    blocks = max(row["layer"] for row in rows if row["term"] not in ("input", "correction"))
     top = _block(blocks + 1)
     named = [row | {"block": "final"} if row["block"] == top else row for row in rows]
     return ["final" if name == top else name for name in order], named
