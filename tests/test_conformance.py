@@ -54,7 +54,8 @@ def why(bad, check):
 
 # With their defaults these need what cannot be made up; tests of their own give it.
 SETTINGS = {"convexity_euclidean": {"decision": "centroid"}}
-MODELS = {"decomposition", "decomposition_logits"}  # they need one: test_decomposition_analysis
+# They need a model, which test_decomposition_analysis gives them.
+MODELS = {"decomposition", "decomposition_logits", "decomposition_sources"}
 
 
 def test_our_own_analyses_are_checked():

@@ -5,8 +5,13 @@ import pytest
 import torch
 
 import actlas
-from actlas import Activations, InputError, Layers
-from actlas.plugins.decomposition import captured, decomposition, decomposition_logits
+from actlas import Activations, InputError, Layers, Samples
+from actlas.plugins.decomposition import (
+    captured,
+    decomposition,
+    decomposition_logits,
+    decomposition_sources,
+)
 from actlas.plugins.decomposition.indicators import Moments, indicators
 from actlas.testing import checks
 
@@ -263,11 +268,55 @@ def test_a_network_without_a_head_explains_no_logit(bert):
         decomposition_logits(bert[1], bert[0])
 
 
-@pytest.mark.parametrize("analysis", [decomposition, decomposition_logits], ids=["terms", "logits"])
-def test_it_keeps_to_what_every_analysis_must(gpt2, analysis):
+def test_sources_sum_to_their_attention_and_none_is_later(gpt2):
     model, layers = gpt2
-    fine = {"by": "heads"} if analysis is decomposition else {"by": "head", "rows": 5}
-    for check in checks(analysis, inputs={"model": model, "layers": layers}, **fine):
+    samples = Samples.of(TEXTS, pooling="token")
+    sources = table(decomposition_sources(layers, model, samples), "sources")
+    shares = sources.groupby(["layer", "query"])["relative_dot"].sum()
+    np.testing.assert_allclose(shares, 1, atol=1e-5)
+    later = sources[sources["source"] > sources["query"]]
+    assert len(later)
+    assert later["norm_ratio"].max() == 0
+    weights = sources.groupby(["layer", "query"])["attention"].sum()
+    np.testing.assert_allclose(weights, 1, atol=1e-5)
+    rows = layers[0].rows
+    assert sources["query"].max() + 1 == (rows.sample == 0).sum()
+    some = decomposition_sources(layers, model, samples, sample=2, layer=1).tables["sources"]
+    assert (set(some["layer"]), set(some["sample"])) == ({2}, {2})
+    for wrong in ({"sample": 3}, {"layer": 2}):
+        with pytest.raises(InputError, match="is not among 0"):
+            decomposition_sources(layers, model, samples, **wrong)
+
+
+def test_sources_of_a_decoder_are_its_own_and_those_of_the_encoder():
+    model = wild("marian", torch.float32, vocab_size=VOCABULARY)
+    dataset = actlas.Dataset.of(["a longer text to read", "b"], targets=["One", "two"])
+    samples = Samples.of(dataset, pooling="token")
+    layers = captured(model, samples)
+    found = table(decomposition_sources(layers, model, samples), "sources")
+    shares = found.groupby(["layer", "term", "query"])["relative_dot"].sum()
+    np.testing.assert_allclose(shares, 1, atol=1e-4)
+    ends = found.groupby("term")[["query", "source"]].max()
+    assert ends.loc["cross_attention", "source"] > ends.loc["attention", "source"]
+    assert (ends["query"] == ends.loc["attention", "source"]).all()
+
+
+@pytest.mark.parametrize(
+    ("analysis", "settings"),
+    [
+        (decomposition, {"by": "heads", "detail": "samples"}),
+        (decomposition_logits, {"by": "head", "rows": 5}),
+        (decomposition_sources, {}),
+    ],
+    ids=["terms", "logits", "sources"],
+)
+def test_it_keeps_to_what_every_analysis_must(gpt2, analysis, settings):
+    model, layers = gpt2
+    samples = Samples.of(TEXTS, pooling="token")
+    given = {"model": model, "layers": layers, "samples": samples}
+    for check in checks(
+        analysis, inputs={name: given[name] for name in analysis.needs}, **settings
+    ):
         check()
 
 

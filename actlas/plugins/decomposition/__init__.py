@@ -2,6 +2,7 @@
 
 from .analysis import decomposition
 from .attribution import decomposition_logits
+from .flow import decomposition_sources
 from .states import captured
 
-__all__ = ["captured", "decomposition", "decomposition_logits"]
+__all__ = ["captured", "decomposition", "decomposition_logits", "decomposition_sources"]

@@ -14,6 +14,7 @@ TITLES = {
     "distance": "distance",
 }
 SHOWN_LOGITS = 12
+SHOWN_POSITIONS = 40
 
 
 def _colour(rows: list[dict[str, Any]], **more: Any) -> Any:
@@ -237,5 +238,44 @@ def logit_layers(tables: Mapping[str, ResultTable]) -> Any:
     )  # fmt: skip
 
 
+def sources(tables: Mapping[str, ResultTable]) -> Any:
+    """What every position gave to every other, mean over the blocks."""
+    import altair as alt
+
+    sums: dict[tuple[str, int, int], list[float]] = {}
+    names: dict[tuple[str, str, int], str] = {}
+    for row in tables["sources"]:
+        if row["query"] >= SHOWN_POSITIONS or row["source"] >= SHOWN_POSITIONS:
+            continue
+        sums.setdefault((row["term"], row["query"], row["source"]), []).append(row["norm_ratio"])
+        for end in ("query", "source"):
+            token = row[f"{end}_token"]
+            names[row["term"], end, row[end]] = f"{row[end]} {token or ''}".strip()
+    kinds = dict.fromkeys(term for term, _, _ in sums)
+    panels = []
+    for kind in kinds:
+        rows = [
+            {"query": names[k, "query", q], "source": names[k, "source", s],
+             "ratio": sum(some) / len(some)}
+            for (k, q, s), some in sums.items()
+            if k == kind
+        ]  # fmt: skip
+        ends = {
+            end: [names[key] for key in sorted(names) if key[:2] == (kind, end)]
+            for end in ("query", "source")
+        }
+        chart = alt.Chart(alt.InlineData(values=rows)).mark_rect().encode(
+            alt.X("source:N", sort=ends["source"], title="position that is read"),
+            alt.Y("query:N", sort=ends["query"], title="position that reads"),
+            alt.Color("ratio:Q", title="norm ratio").scale(scheme="blues"),
+            tooltip=["query:N", "source:N", alt.Tooltip("ratio:Q", format=".3f")],
+        )  # fmt: skip
+        size = {end: max(120, 18 * len(ends[end])) for end in ends}
+        panels.append(chart.properties(width=size["source"], height=size["query"], title=kind))
+    said = "norm ratio to what the branch gives, mean over blocks"
+    return alt.hconcat(*panels).properties(title=alt.Title("Attention by source", subtitle=said))
+
+
 DECOMPOSITION = {"share": share, "curves": curves, "branches": branches, "heads": heads}
 LOGITS = {"logits": logits, "layers": logit_layers}
+SOURCES = {"sources": sources}
