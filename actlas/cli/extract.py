@@ -198,7 +198,8 @@ def sites(
     if not check:
         network = api.load_model(model, plugins=plugin, **options)
         print_rows(core.describe_sites(network, every=every), as_json)
-        for name, chosen in core.presets(network.sites).items():
+        named = {} if as_json else core.presets(network.sites)
+        for name, chosen in named.items():
             click.echo(f"--sites {name}: {core.listing(chosen)}", err=True)
         return
     samples = core.read_dataset(dataset or "actlas:concepts", limit=CHECKED)
