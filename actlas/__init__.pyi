@@ -128,6 +128,9 @@ from .core import (
     load_classifier as load_classifier,
 )
 from .core import (
+    load_language_model as load_language_model,
+)
+from .core import (
     pick_device as pick_device,
 )
 from .core import (

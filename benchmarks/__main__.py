@@ -7,7 +7,7 @@ import torch
 
 NAMES = (
     "startup", "reading", "lookups", "extraction", "memory", "postgres", "concurrency", "kills",
-    "ica", "ica_interpret", "ica_match", "convexity", "capacity", "toy",
+    "ica", "ica_interpret", "ica_match", "convexity", "capacity", "toy", "decomposition",
 )  # fmt: skip
 
 if __name__ == "__main__":

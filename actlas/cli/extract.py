@@ -39,7 +39,7 @@ def model_options(command: Any) -> Any:
     "--sites",
     default="residual",
     show_default=True,
-    help="Names, globs (layers.*), negative indices (layers.-1), module:PATH, or residual.",
+    help="Names, globs (layers.*), indices (layers.-1), module:PATH, residual, decomposition.",
 )
 @click.option(
     "--pooling",
@@ -198,6 +198,9 @@ def sites(
     if not check:
         network = api.load_model(model, plugins=plugin, **options)
         print_rows(core.describe_sites(network, every=every), as_json)
+        named = {} if as_json else core.presets(network.sites)
+        for name, chosen in named.items():
+            click.echo(f"--sites {name}: {core.listing(chosen)}", err=True)
         return
     samples = core.read_dataset(dataset or "actlas:concepts", limit=CHECKED)
     network = api.load_model(model, modality=samples.modality, plugins=plugin, **options)

@@ -23,7 +23,7 @@ from .errors import (
 from .extraction import STORAGE_DTYPES, Estimate, ExtractOptions, Extractor, Window, check_fit
 from .feeds import AudioFeed, Batch, Encoded, Feed, ImageFeed, TextFeed, TorchFeed
 from .generation import generate_targets
-from .heads import load_classifier
+from .heads import load_classifier, load_language_model
 from .label_sets import LabelSet, labels_for
 from .labels import Labels
 from .loading import SCHEMES, load_model, split_spec, unknown_scheme
@@ -43,7 +43,8 @@ from .results import (
 )
 from .rows import MISSING, Row, Rows
 from .samples import Samples
-from .sites import Site, select_sites
+from .selection import presets, select_sites
+from .sites import Site
 from .telling import listening, tell
 from .text import canonical_json, count, digest, human_bytes, human_seconds, listing, nearest
 from .tokens import POOLINGS
@@ -122,9 +123,11 @@ __all__ = [
     "listening",
     "listing",
     "load_classifier",
+    "load_language_model",
     "load_model",
     "nearest",
     "pick_device",
+    "presets",
     "prove",
     "read_dataset",
     "select_sites",

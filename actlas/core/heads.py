@@ -1,4 +1,6 @@
-"""Checkpoints with the head by which they tell classes apart."""
+"""Checkpoints with the head by which they tell classes apart, or predict tokens."""
+
+from typing import Any
 
 from .datasets import Modality
 from .devices import SPLIT
@@ -45,3 +47,38 @@ def load_classifier(model: LoadedModel) -> LoadedModel:
     if split != SPLIT:
         module = module.to(device)
     return LoadedModel(model.spec, module, model.feed, model.digest, device)
+
+
+def load_language_model(model: LoadedModel) -> LoadedModel:
+    """Load a checkpoint again with the head by which it predicts tokens.
+
+    The decoder's of an encoder–decoder, that of masked tokens where the architecture has one, else
+    that of the next token. A network that has one already is returned as it is.
+
+    Raises ModelError where the architecture has no such head, or the checkpoint not all of its
+    weights.
+    """
+    from transformers.models.auto import modeling_auto
+
+    if _predicts(model.module):
+        return model
+    kind = str(getattr(model.config, "model_type", ""))
+    names = {
+        "AutoModelForSeq2SeqLM": modeling_auto.MODEL_FOR_SEQ_TO_SEQ_CAUSAL_LM_MAPPING_NAMES,
+        "AutoModelForMaskedLM": modeling_auto.MODEL_FOR_MASKED_LM_MAPPING_NAMES,
+        "AutoModelForCausalLM": modeling_auto.MODEL_FOR_CAUSAL_LM_MAPPING_NAMES,
+    }
+    loader = next((loader for loader, known in names.items() if kind in known), None)
+    if loader is None or split_spec(model.spec)[0] not in ("hf", "actlas"):
+        raise ModelError(f"{model.spec} ({model.architecture}) has no head that predicts tokens")
+    folder, device = resolve_model(model.spec), model.device
+    split = SPLIT if hasattr(model.module, "hf_device_map") else device
+    module = load_transformers(model.spec, folder, model.dtype, False, split, loader)
+    if split != SPLIT:
+        module = module.to(device)
+    return LoadedModel(model.spec, module, model.feed, model.digest, device)
+
+
+def _predicts(module: Any) -> bool:
+    get = getattr(module, "get_output_embeddings", None)
+    return get is not None and get() is not None

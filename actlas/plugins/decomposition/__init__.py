@@ -1,0 +1,8 @@
+"""Exact linear decomposition of the states of a Transformer (arXiv 2310.06977)."""
+
+from .analysis import decomposition
+from .attribution import decomposition_logits
+from .flow import decomposition_sources
+from .states import captured
+
+__all__ = ["captured", "decomposition", "decomposition_logits", "decomposition_sources"]
