@@ -42,6 +42,7 @@ from .results import (
     column_array,
 )
 from .rows import MISSING, Row, Rows
+from .runs import RunResult, Runs, check_parameters
 from .samples import Samples
 from .sites import Site, select_sites
 from .telling import listening, tell
@@ -92,6 +93,8 @@ __all__ = [
     "ResultTable",
     "Row",
     "Rows",
+    "RunResult",
+    "Runs",
     "Samples",
     "SchemaError",
     "Site",
@@ -108,6 +111,7 @@ __all__ = [
     "array_bytes",
     "canonical_json",
     "check_fit",
+    "check_parameters",
     "check_sites",
     "check_table",
     "checked_tables",
