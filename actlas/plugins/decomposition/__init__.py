@@ -1,0 +1,1 @@
+"""Exact linear decomposition of the states of a Transformer (arXiv 2310.06977)."""
