@@ -1,14 +1,16 @@
 """The study of decompositions: scipy's numbers, closed forms, planted truths, brute force."""
 
 import itertools
+from dataclasses import dataclass
 from math import asin, comb, pi
 from pathlib import Path
+from typing import Annotated
 
 import numpy as np
 import pytest
 from scipy import stats
 
-from actlas import InputError, Runs
+from actlas import Activations, InputError, Result, Runs, analysis
 from actlas.plugins.decomposition.study import decomposition_study
 from actlas.plugins.decomposition.study.correlating import (
     Drawing,
@@ -239,6 +241,23 @@ def test_intervals_draw_checkpoints_and_hold_the_truth():
     assert 0.2 < np.mean(high - low) < 0.9
     exact = ends_of(z_scores(q[:, None]), q, Drawing(435, 1, 50, 1, 0))
     assert np.array(exact)[:, 0] == pytest.approx((1, 1))
+
+
+def test_intervals_are_percentiles_over_drawn_checkpoints():
+    """Pairs of a checkpoint with itself are left out, and all go from the earlier on."""
+    how = Drawing(1000, 1, 40, 3, 0)
+    Z, q = z_scores(np.cumsum(normal(12, 2), axis=0)), np.cumsum(normal(12, seed=1))
+    q = z_scores(q[:, None])[:, 0]
+    groups, chance, drawn = np.ones((2, 1)), np.random.default_rng(0), []
+    for _ in range(40):
+        index = by_blocks(12, how)(chance)
+        pairs = [(min(p), max(p)) for p in itertools.combinations(index, 2) if p[0] != p[1]]
+        a, b = np.array(pairs).T
+        L1 = np.abs(Z[b] - Z[a]).sum(axis=1)
+        changes = (*(Z[b] - Z[a]).T, L1)
+        drawn.append([stats.spearmanr(x.round(10), (q[b] - q[a]).round(10))[0] for x in changes])
+    found = interval(Z, q, groups, how, by_blocks(12, how), np.random.default_rng(0))
+    assert np.array(found) == pytest.approx(np.quantile(drawn, [0.025, 0.975], axis=0))
 
 
 def test_longer_blocks_widen_intervals_of_slow_series():
@@ -722,6 +741,50 @@ def test_seeds_repeat_and_differ(tmp_path):
     assert all(a != b for a, b in zip(numbers(1), numbers(2), strict=True))
 
 
+@dataclass(frozen=True)
+class Mean:
+    """One indicator, as `decomposition` stores it."""
+
+    site: Annotated[str, "site"]
+    term: Annotated[str, "term"]
+    indicator: Annotated[str, "indicator"]
+    mean: Annotated[float | None, "mean"]
+
+
+@analysis(version=1, name="decomposition", tables={"indicators": Mean}, allow_nonfinite=True)
+def stand_in(acts: Activations) -> Result:
+    """Means of the columns of a site, as indicators."""
+    means = acts.numpy(np.float64).mean(axis=0).tolist()
+    rows = [Mean(c.site, c.term, c.indicator, m) for c, m in zip(COLUMNS, means, strict=True)]
+    return Result({"indicators": rows})
+
+
+def test_it_reads_a_store(sqlite_store, tmp_path):
+    means = normal(5, len(COLUMNS)).astype(np.float32)
+    means[:, 1] = np.nan
+    table = tmp_path / "rows.csv"
+    table.write_text("sample,text\n0,a text\n")
+    for i, mean in enumerate(means):
+        np.save(tmp_path / f"m{i}.npy", mean[None])
+        made = sqlite_store.import_matrix(
+            tmp_path / f"m{i}.npy", ["layers.0"], rows=table, model_name=f"run/m{i}"
+        )
+        sqlite_store.run(stand_in, made, nonfinite="keep")
+    lines = [(f"m{i}", "s", i, i * i % 4) for i in range(5)]
+    settings = {"qualities": write(tmp_path / "q.csv", "model,series,step,bleu", lines), **QUICK}
+    (run,) = sqlite_store.run(decomposition_study, runs="all", **settings)
+    known = decomposition_study(runs_of(means), **settings).tables["correlation"]
+    stored = run.result.tables["correlation"]
+    for name in ("site", "term", "rho", "low", "p", "partial"):
+        assert list(map(str, stored[name])) == list(map(str, known[name]))
+    assert np.isnan(run.result.tables["curves"]["mean"][1])
+    for name in run.result.figures:
+        run.result.figures[name].to_dict()
+    assert sqlite_store.run(decomposition_study, runs="all", **settings)[0].reused
+    write(tmp_path / "q.csv", "model,series,step,bleu", [*lines[:4], ("m4", "s", 4, 9)])
+    assert not sqlite_store.run(decomposition_study, runs="all", **settings)[0].reused
+
+
 @pytest.mark.parametrize(
     "check", checks(decomposition_study, inputs={"runs": example()}, qualities=QUALITIES, **QUICK),
     ids=repr,
@@ -860,6 +923,7 @@ def test_a_constant_quality_and_few_checkpoints_are_said(tmp_path):
     said = "\n".join(found.warnings)
     assert "no correlation with bleu in s: it is 7 at all checkpoints" in said
     assert "no correlation with chrf in t: it is known at 3 checkpoints; 4 or more" in said
+    assert "no interval for chrf in s: 4 checkpoints in blocks of 2 are too few" in said
 
 
 def test_a_cosine_that_is_not_defined_is_left_out(tmp_path):

@@ -56,8 +56,10 @@ def decomposition_study(
     Differences in an indicator between two checkpoints, the later minus the earlier, are set
     against differences in quality by Spearman's rho; signs are raw (published ones are flipped).
     Pairs overlap: intervals draw blocks of checkpoints, and p permutes the quality over blocks;
-    neither is corrected for many tests. What merely changes with training goes with quality, too:
-    compare `step_rho`, and look at `partial`.
+    neither is corrected for many tests. The more neighbouring checkpoints are alike, the longer the
+    `block` must be: with an autocorrelation of 0.8 and 40 checkpoints p < 0.05 came for 13 % of
+    indicators that had nothing to do with quality, with blocks of 8 for 7 %. What merely changes
+    with training goes with quality, too: compare `step_rho`, and look at `partial`.
 
     Values belong to their run: do not compare those of two models as if on one scale. Agreement
     and overlap need runs with `--detail tokens`; components of variance and the level of sentences
@@ -144,6 +146,11 @@ def _correlated(series: Sequence[Series], metrics: Sequence[str], how: Drawing) 
             found = correlate(Z, quality[known], groups, how, steps=one.steps[known])
             place = ("checkpoint", one.name, one.data, metric)
             made.rows += _rows(place, one.columns, names, found, int(known.sum()))
+            if np.isnan(found.low).all():
+                made.remarks.append(
+                    f"no interval for {metric} in {one.name}: {int(known.sum())} checkpoints in "
+                    f"blocks of {how.blocks(int(known.sum()))} are too few to draw from"
+                )
     made.remarks += _undefined(series)
     return made
 
