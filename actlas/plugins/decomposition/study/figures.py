@@ -124,7 +124,7 @@ def _panels(rows: Records, field: str, said: str, title: str, *, mean: bool = Fa
     for indicator in dict.fromkeys(row["indicator"] for row in rows):
         mine = [row for row in rows if row["indicator"] == indicator]
         base = alt.Chart(alt.Data(values=mine)).encode(
-            alt.X("step:Q", title="step").axis(format=",", tickCount=5),
+            alt.X("step:Q", title="step").axis(format=",d", tickCount=5),
             alt.Y(value, title=said).scale(zero=mean),
             alt.Color("term:N", sort=terms, title="term").legend(symbolOpacity=1),
         )
