@@ -648,6 +648,10 @@ def test_sentences_that_have_no_quality_do_not_count(tmp_path):
 
     found = sentence_study(tmp_path, half)
     assert rows(found, "correlation", level="sentence")[0]["n"] == 60
+    same = sentence_study(tmp_path, lambda means: np.ones(means.shape[:2]))
+    assert not rows(same, "correlation", level="sentence")
+    assert any("no training run has sentences whose qualities differ" in w for w in same.warnings)
+    assert not any("whose qualities differ" in w for w in found.warnings)
 
 
 # Targets

@@ -49,9 +49,9 @@ def decomposition_study(
     Over stored results of `decomposition` for checkpoints of one training run or several (Mickus &
     Vázquez 2023, "Why Bother with Geometry?"). `--qualities` is a CSV that says of each model (its
     spec, the end of its path, or the number of a `run`) the training run (`series`), `step`,
-    perhaps `seed` and `condition` (training runs that differ in the seed only share one), and in
-    every further column a quality, such as bleu. `--sentences` does so for single samples, numbered
-    from 0.
+    perhaps `condition` (training runs that differ in the seed only share one) and, for the reader,
+    `seed`, and in every further column a quality, such as bleu. `--sentences` does so for single
+    samples, numbered from 0.
 
     Differences in an indicator between two checkpoints, the later minus the earlier, are set
     against differences in quality by Spearman's rho; signs are raw (published ones are flipped).
@@ -74,9 +74,12 @@ def decomposition_study(
     made = _correlated(series, file.metrics, how)
     rows, level = made.rows, token_level(series, points)
     if sentence_file:
-        for one in sentence_correlations(level, sentence_file, runs, how, triples):
+        drawn = sentence_correlations(level, sentence_file, runs, how, triples)
+        for one in drawn:
             place = ("sentence", one.series, one.data, one.metric)
             rows += _rows(place, one.columns, one.groups, one.found, one.n)
+        if not drawn:
+            remarks.append(f"{sentences}: no training run has sentences whose qualities differ")
     distances = warped(series)
     tables: dict[str, Sequence[object]] = {
         "summary": summaries(rows),
