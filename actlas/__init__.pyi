@@ -116,6 +116,9 @@ from .core import (
     SchemaError as SchemaError,
 )
 from .core import (
+    Site as Site,
+)
+from .core import (
     SiteError as SiteError,
 )
 from .core import (

@@ -59,9 +59,14 @@ def cost(kind: str) -> Iterator[Bar]:
     from actlas.plugins.decomposition.indicators import indicators
     from actlas.plugins.decomposition.parts import parts
     from actlas.plugins.decomposition.terms import Seen, running
+    from actlas.plugins.decomposition.tokenwise.groups import split_start
+    from actlas.plugins.decomposition.tokenwise.passes import plan_of
+    from actlas.plugins.decomposition.tokenwise.passes import run as run_frozen
+    from actlas.plugins.decomposition.tokenwise.propagate import Propagation
 
     model = network(kind)
     bound = bind(model)
+    plan = plan_of(model, bound, "default", centring_to_bias=False)
     ids = torch.randint(5, 1000, (1, LENGTH))
     batch = model.feed.batch(ids)
     sites = [model.sites[name] for name in bound.sites()]
@@ -95,14 +100,22 @@ def cost(kind: str) -> Iterator[Bar]:
         for depth in running(bound, held):
             indicators(depth.terms, depth.state)
 
-    interleaved(1, plain=plain, terms=terms, heads=heads, stored=stored)
-    seconds = interleaved(ROUNDS, plain=plain, terms=terms, heads=heads, stored=stored)
+    @torch.inference_mode()
+    def pooled() -> None:
+        frozen = run_frozen(model, plan, batch)
+        for _ in Propagation(frozen, split_start(frozen, torch.zeros_like(ids), 1)).steps():
+            pass
+
+    tasks = {"plain": plain, "terms": terms, "heads": heads, "stored": stored, "pooled": pooled}
+    interleaved(1, **tasks)
+    seconds = interleaved(ROUNDS, **tasks)
     forward = min(seconds["plain"])
     name = f"decomposition, {kind} 12 × 768, {LENGTH} tokens"
     for task, said, limit in (
         ("terms", "forward and terms", 1.15),
         ("heads", "forward, terms and heads", 1.6),
         ("stored", "terms and indicators", 0.5),
+        ("pooled", "forward and terms by pooled tokens", 3.0),
     ):
         took = ratio(seconds, task, "plain")
         yield Bar(f"{name}: {said} / forward", took, limit, note=f"{forward:.3f} s")

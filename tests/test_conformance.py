@@ -60,7 +60,10 @@ SETTINGS: dict[str, dict[str, Any]] = {
     "decomposition_study": {"inputs": {"runs": example()}, "qualities": QUALITIES, "draws": 100},
 }
 # They need a model, which test_decomposition_analysis gives them.
-MODELS = {"decomposition", "decomposition_logits", "decomposition_sources"}
+MODELS = {
+    "decomposition", "decomposition_logits", "decomposition_sources", "decomposition_token_logits",
+    "decomposition_tokens",
+}  # fmt: skip
 
 
 def test_our_own_analyses_are_checked():

@@ -90,6 +90,7 @@ def padded(model: LoadedModel) -> Any:
     ids = torch.tensor([some + [0] * (longest - len(some)) for some in PADDED])
     mask = torch.tensor([[1] * len(s) + [0] * (longest - len(s)) for s in PADDED])
     decoder = (ids.roll(1, 1), mask) if model.two_sided else None
+    assert isinstance(model.feed, TextFeed)
     return model.feed.batch(ids, mask, decoder=decoder)
 
 

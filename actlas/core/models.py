@@ -251,12 +251,15 @@ class LoadedModel:
         attention gives no weights, so that of matrices is used, and what was set is put back.
         Raises ModelError where the network gives none.
         """
+        return named_weights(self.spec, self._attending(batch))
+
+    def _attending(self, batch: Batch) -> Any:
         from transformers import PreTrainedModel
 
         if not isinstance(self.module, PreTrainedModel):
-            return named_weights(self.spec, None)
+            return None
         with eager(self.module):
-            return named_weights(self.spec, self._forward(batch, output_attentions=True))
+            return self._forward(batch, output_attentions=True)
 
     @cached_property
     def _no_cache(self) -> dict[str, bool]:
@@ -308,22 +311,25 @@ class LoadedModel:
             yield run
 
     def rerun(
-        self, batch: Batch, replace: Mapping[Site, Value], read: Sequence[Site] = ()
-    ) -> Rerun:
+        self, batch: Batch, replace: Mapping[Site, Value], read: Sequence[Site] = (),
+        *, attention: bool = False,
+    ) -> Rerun:  # fmt: skip
         """Run a batch to its end with what some sites give replaced by other numbers.
 
         replace: of a site a tensor (n, positions, width), or a function that is handed the
             module's own, of that shape, and returns what takes its place. n is that of the batch;
             of a batch of one sample it may be any: what comes before is then run once for all.
         read: sites to read too, replaced ones as they then are.
+        attention: also keep the attention weights, as `attentions` gives them.
 
         Where a module gives a tuple, its other members stay. Not for several threads at once.
         Raises SiteError for a site that is not reached, or a tensor of another shape.
         """
         replacing = Replacing(replace, read, batch.shape)
         with hooked(replacing.hooks(self.module)):
-            output = self._forward(batch)
-        return replacing.finished(output)
+            output = self._attending(batch) if attention else self._forward(batch)
+        weights = named_weights(self.spec, output) if attention else {}
+        return replacing.finished(output, weights)
 
 
 class _Reader:

@@ -22,10 +22,12 @@ class Rerun:
     """What a forward pass gave.
 
     output: as the network returned it. states: (n, positions, width) of each site read.
+    weights: (n, heads, queries, keys) of each attention, where they are asked for.
     """
 
     output: Any
     states: "dict[str, torch.Tensor]"
+    weights: "dict[str, torch.Tensor]"
 
 
 class Replacing:
@@ -41,12 +43,12 @@ class Replacing:
         put = [_hook(module, s, partial(self._put, s, v)) for s, v in self._values.items()]
         return put + [_hook(module, s, partial(self._keep, s)) for s in self._read]
 
-    def finished(self, output: Any) -> Rerun:
+    def finished(self, output: Any, weights: "dict[str, torch.Tensor]") -> Rerun:
         """Return what was found; SiteError where a site was not met."""
         if self._missed:
             said = listing([site.name for site in self._missed])
             raise SiteError(f"the forward pass did not reach {said}")
-        return Rerun(output, self._states)
+        return Rerun(output, self._states, weights)
 
     def _put(self, site: Site, value: Value, own: "torch.Tensor") -> "torch.Tensor":
         rows = site.read(own, self._shape)

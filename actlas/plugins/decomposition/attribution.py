@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from actlas import InputError, Layers, LoadedModel, Result, analysis, load_language_model
+from actlas import InputError, Layers, LoadedModel, Result, Rows, analysis, load_language_model
 
 from . import figures
 from .analysis import opened, refuse_inexact, states_of
@@ -174,24 +174,33 @@ def _asked(
     """Say which rows and tokens are meant."""
     if most < 0:
         raise InputError("decomposition_logits: rows must be 0 (all) or more")
-    known = layers[0].rows
-    places = np.arange(len(layers[0]))
-    if target == "next" and head.transform is None:
+    places = np.arange(len(layers[0]))[: most or None]
+    if target == "next":
+        places, tokens = following(layers[0].rows, head, most)
+    elif target == "top":
+        tokens = _top(layers, bound, head, places)
+    else:
+        tokens = np.full(len(places), numbered(model, head, target))
+    less = None if against is None else numbered(model, head, against)
+    return Asked(places, tokens, less)
+
+
+def following(
+    known: Rows, head: Unembedding, most: int
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Return the rows that another follows, and its token; of a masked model all, and their own."""
+    masked = head.transform is not None
+    places = np.arange(len(known))
+    if not masked:
         follows = (known.sample[1:] == known.sample[:-1]) & (np.diff(known.position) == 1)
         places = np.flatnonzero(follows & (known.token_id[1:] >= 0))
     places = places[: most or None]
     if not len(places):
         raise InputError("decomposition_logits: no row is followed by another; use --target top")
-    if target == "next":
-        tokens = known.token_id[places + (head.transform is None)]
-        if (tokens < 0).any():
-            raise InputError("decomposition_logits: rows have no token; use --target top")
-    elif target == "top":
-        tokens = _top(layers, bound, head, places)
-    else:
-        tokens = np.full(len(places), _token(model, head, target))
-    less = None if against is None else _token(model, head, against)
-    return Asked(places, tokens, less)
+    tokens = known.token_id[places + (not masked)]
+    if (tokens < 0).any():
+        raise InputError("decomposition_logits: rows have no token; use --target top")
+    return places, tokens
 
 
 def _top(
@@ -207,7 +216,7 @@ def _top(
     return np.concatenate(found)
 
 
-def _token(model: LoadedModel, head: Unembedding, named: str) -> int:
+def numbered(model: LoadedModel, head: Unembedding, named: str) -> int:
     """The number of a token that is named by its text or its number."""
     count = len(head.weight)
     if named.isdigit():
