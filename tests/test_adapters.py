@@ -104,7 +104,9 @@ def test_sites_inside_a_block_are_those_the_architecture_has(traced, name):
         wanted |= set() if line(name) in NO_HEADS else {"heads"}
         wanted |= {"cross", "cross.heads"} if layer.startswith("decoder") else set()
         assert wanted <= inner, layer
-        assert {n for n in inner - wanted if not n.startswith("norm")} <= {"mlp.hidden"}
+        raw = {"attn.out", "mlp.out"} if BRANCHES[line(name)].attn_out else set()
+        assert raw <= inner
+        assert {n for n in inner - wanted - raw if not n.startswith("norm")} <= {"mlp.hidden"}
         assert ("mlp.hidden" in inner) or line(name) in MIXTURES
         assert "norm1" in inner
 

@@ -43,7 +43,8 @@ from .results import (
 )
 from .rows import MISSING, Row, Rows
 from .samples import Samples
-from .sites import Site, select_sites
+from .selection import select_sites
+from .sites import Site
 from .telling import listening, tell
 from .text import canonical_json, count, digest, human_bytes, human_seconds, listing, nearest
 from .tokens import POOLINGS

@@ -17,6 +17,8 @@ class Branches:
     attn, cross, mlp: those whose outputs are added to the residual stream.
     heads: the projection that mixes the heads, whose input is `.heads`; None: the one of attn.
     hidden: the last projection of the MLP, whose input is `.mlp.hidden`; None: the one of mlp.
+    attn_out, mlp_out: projections whose outputs are normed or scaled on their way into the
+        stream; they are `.attn.out` and `.mlp.out`.
     """
 
     attn: tuple[str, ...] = ()
@@ -24,15 +26,19 @@ class Branches:
     mlp: tuple[str, ...] = ()
     heads: tuple[str, ...] | None = None
     hidden: tuple[str, ...] | None = None
+    attn_out: tuple[str, ...] = ()
+    mlp_out: tuple[str, ...] = ()
 
     def ports(self) -> tuple[tuple[str, tuple[str, ...], bool], ...]:
         """Each site's suffix, its paths, and whether it is what the submodule reads."""
         return (
             ("heads", self.attn if self.heads is None else self.heads, True),
+            ("attn.out", self.attn_out, False),
             ("attn", self.attn, False),
             ("cross.heads", self.cross, True),
             ("cross", self.cross, False),
             ("mlp.hidden", self.mlp if self.hidden is None else self.hidden, True),
+            ("mlp.out", self.mlp_out, False),
             ("mlp", self.mlp, False),
         )
 
@@ -49,6 +55,7 @@ _DINO = Branches(
 _GEMMA = Branches(
     attn=("post_attention_layernorm",), mlp=("post_feedforward_layernorm",),
     heads=("self_attn.o_proj",), hidden=("mlp.down_proj",),
+    attn_out=("self_attn.o_proj",), mlp_out=("mlp.down_proj",),
 )  # fmt: skip
 _GPT2 = Branches(attn=("attn.c_proj",), mlp=("mlp.c_proj",))
 _GPT_J = Branches(attn=("attn.out_proj",), mlp=("mlp.fc_out",))
@@ -57,7 +64,10 @@ _LLAMA = Branches(attn=("self_attn.o_proj",), mlp=("mlp.down_proj",))
 # What the experts hold inside is not one vector a token, so a mixture has no `.mlp.hidden`.
 _MIXTURE = Branches(attn=("self_attn.o_proj",), mlp=("mlp",), hidden=("mlp.down_proj",))
 # Branches are scaled on their way into the stream, so no submodule gives what is added.
-_SCALED = Branches(heads=("self_attn.o_proj",), hidden=("mlp.down_proj",))
+_SCALED = Branches(
+    heads=("self_attn.o_proj",), hidden=("mlp.down_proj",),
+    attn_out=("self_attn.o_proj",), mlp_out=("mlp.down_proj",),
+)  # fmt: skip
 _T5 = Branches(
     attn=("layer.0.SelfAttention.o",),
     cross=("layer.1.EncDecAttention.o",),
@@ -103,6 +113,7 @@ BRANCHES: dict[str, Branches] = {
     "glm4": Branches(
         attn=("post_self_attn_layernorm",), mlp=("post_mlp_layernorm",),
         heads=("self_attn.o_proj",), hidden=("mlp.down_proj",),
+        attn_out=("self_attn.o_proj",), mlp_out=("mlp.down_proj",),
     ),
     "gpt2": _GPT2,
     "gpt_bigcode": _GPT2,

@@ -10,17 +10,17 @@ from typing import TYPE_CHECKING, Any, final
 import numpy as np
 from numpy.typing import NDArray
 
+from .attention import eager, named_weights
 from .errors import ModelError, SiteError
 from .feeds import Batch, Feed, TextFeed
 from .replacing import Replacing, Rerun, Value
+from .selection import matching_paths, select_sites
 from .sites import (
     Frame,
     Site,
     find_sites,
     main_frame,
-    matching_paths,
     module_site,
-    select_sites,
     stack_of,
 )
 from .text import listing, nearest
@@ -222,6 +222,20 @@ class LoadedModel:
             return ()
         output = self._forward(batch, output_hidden_states=True)
         return getattr(output, f"{side}_hidden_states" if side else "hidden_states", None) or ()
+
+    def attentions(self, batch: Batch) -> "dict[str, torch.Tensor]":
+        """Run a batch and return the attention weights (batch, heads, queries, keys) by site.
+
+        The names are those of the branches: `layers.0.attn`, `decoder.layers.0.cross`. Fused
+        attention gives no weights, so that of matrices is used, and what was set is put back.
+        Raises ModelError where the network gives none.
+        """
+        from transformers import PreTrainedModel
+
+        if not isinstance(self.module, PreTrainedModel):
+            return named_weights(self.spec, None)
+        with eager(self.module):
+            return named_weights(self.spec, self._forward(batch, output_attentions=True))
 
     @cached_property
     def _no_cache(self) -> dict[str, bool]:

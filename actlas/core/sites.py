@@ -182,12 +182,6 @@ def module_site(module: "nn.Module", calls: list[Call], shape: tuple[int, int], 
     return Site(name, path, width, layout=layout, frame=frame)
 
 
-def matching_paths(pattern: str, calls: list[Call]) -> list[str]:
-    """Return the submodules that a glob stands for, in the order of the forward pass."""
-    glob = _glob(pattern)
-    return list(dict.fromkeys(call.path for call in calls if glob.fullmatch(call.path)))
-
-
 def place(
     seen: Seen | None, module: "nn.Module", shape: tuple[int, int], *, strict: bool = False
 ) -> tuple[Layout, Frame] | None:
@@ -283,6 +277,10 @@ def _stack_sites(
     prefix = f"{side}." if side else ""
     width = blocks[0].input.shape[-1]
     sites = [Site(f"{prefix}embed", blocks[0].path, width, "input", 0, side, True)]
+    norm = _embedding_norm(calls, blocks[0])
+    if norm is not None:
+        path, index = norm.path, norm.index
+        sites.insert(0, Site(f"{prefix}embed.norm", path, width, "input", index, side))
     start = 0
     for i, block in enumerate(blocks):
         stop = calls.index(block)
@@ -343,6 +341,13 @@ def _is_block_norm(call: Call, block: Call) -> bool:
     return is_norm and same and len(stream) == 3
 
 
+def _embedding_norm(calls: list[Call], first: Call) -> Call | None:
+    """Return the norm whose output is what the first block reads, if any."""
+    before = calls[: calls.index(first)]
+    norms = (call for call in before if call.output and call.output.same(first.input))
+    return next((call for call in norms if call.input and "norm" in call.kind.lower()), None)
+
+
 def _final_norm(calls: list[Call], blocks: list[Call]) -> Call | None:
     """Return the norm beside or above the blocks that reads the last block's output, if any."""
     last = blocks[-1]
@@ -352,42 +357,3 @@ def _final_norm(calls: list[Call], blocks: list[Call]) -> Call | None:
         if "norm" in call.kind.lower() and above and call.input and call.input.same(last.output):
             return call
     return None
-
-
-def select_sites(patterns: str | Iterable[str], sites: dict[str, Site]) -> list[str]:
-    """Return the names that patterns stand for, each once, in the order of the forward pass.
-
-    A pattern is a name, a glob in which `*` does not cross a dot (`layers.*`), a negative
-    index (`layers.-1`), or `residual` for the residual stream at every depth (of the encoder
-    in an encoder–decoder). Several are separated by commas. Raises SiteError with the
-    nearest names where nothing matches.
-    """
-    given = patterns.split(",") if isinstance(patterns, str) else list(patterns)
-    chosen: set[str] = set()
-    for pattern in (p.strip() for p in given):
-        matches = _matches(pattern, sites)
-        if not matches:
-            raise SiteError(f"no site {pattern!r}; {nearest(pattern, sites)}")
-        chosen |= matches
-    return [name for name in sites if name in chosen]
-
-
-def _matches(pattern: str, sites: dict[str, Site]) -> set[str]:
-    if pattern in sites:
-        return {pattern}
-    if pattern == "residual":
-        return {n for n, site in sites.items() if site.residual and site.stack != "decoder"}
-    negative = re.fullmatch(r"((?:encoder\.|decoder\.)?layers\.)(-\d+)(\..+)?", pattern)
-    if negative:
-        prefix, index, rest = negative[1], int(negative[2]), negative[3] or ""
-        numbers = (re.fullmatch(re.escape(prefix) + r"(\d+)", name) for name in sites)
-        deepest = max((int(match[1]) for match in numbers if match), default=-1)
-        return {f"{prefix}{deepest + 1 + index}{rest}"} & set(sites)
-    if "*" not in pattern:
-        return set()
-    glob = _glob(pattern)
-    return {name for name in sites if glob.fullmatch(name)}
-
-
-def _glob(pattern: str) -> re.Pattern[str]:
-    return re.compile(re.escape(pattern).replace(r"\*", r"[^.]*"))
