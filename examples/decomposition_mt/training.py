@@ -137,7 +137,7 @@ class School:
             str(place), max_steps=self.size.steps, learning_rate=self.size.rate, adam_beta2=0.98,
             weight_decay=0.01, warmup_steps=self.size.steps // 8,
             per_device_train_batch_size=self.size.batch, seed=seed, data_seed=seed,
-            train_sampling_strategy="group_by_length", save_strategy="steps",
+            save_strategy="steps",
             save_steps=self.size.every, logging_strategy="no", disable_tqdm=True, use_cpu=True,
             report_to=[], remove_unused_columns=False, dataloader_pin_memory=False,
         )  # fmt: skip
