@@ -104,6 +104,12 @@ from .core import (
     Rows as Rows,
 )
 from .core import (
+    RunResult as RunResult,
+)
+from .core import (
+    Runs as Runs,
+)
+from .core import (
     Samples as Samples,
 )
 from .core import (

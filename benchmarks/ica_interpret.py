@@ -27,7 +27,7 @@ def run() -> Iterator[Bar]:
         acts = Activations.of(X, rows=Rows.build(np.arange(ROWS), token=tokens))
         start = time.perf_counter()
         items = Items.of(acts.rows.token)
-        intrusion(acts, axes, items, lengths(acts, axes), top=5, runs=10, seed=0, turn=True)
+        intrusion(acts, axes, items, lengths(acts, axes), top=5, intruders=10, seed=0, turn=True)
         seconds = time.perf_counter() - start
         yield Bar(
             f"DistRatio, {AXES} axes × {ROWS:,} {name}, both rankings", seconds, 10.0, unit="s"

@@ -5,7 +5,7 @@ import subprocess
 import sys
 from dataclasses import dataclass
 from importlib.metadata import entry_points
-from typing import Annotated
+from typing import Annotated, Any
 
 import numpy as np
 import pytest
@@ -14,6 +14,8 @@ import actlas
 from actlas import Activations, InputError, Labels, Layers, LoadedModel, Result, Weights, analysis
 from actlas.registry import Analysis
 from actlas.testing import checks, outcomes, scaffold
+
+from .studied import QUALITIES, example
 
 OWN = sorted(
     e.name for e in entry_points(group="actlas") if e.dist is not None and e.dist.name == "actlas"
@@ -53,7 +55,10 @@ def why(bad, check):
 
 
 # With their defaults these need what cannot be made up; tests of their own give it.
-SETTINGS = {"convexity_euclidean": {"decision": "centroid"}}
+SETTINGS: dict[str, dict[str, Any]] = {
+    "convexity_euclidean": {"decision": "centroid"},
+    "decomposition_study": {"inputs": {"runs": example()}, "qualities": QUALITIES, "draws": 100},
+}
 
 
 def test_our_own_analyses_are_checked():

@@ -32,7 +32,7 @@ def measured(X, axes=None, tokens=None, **settings):
     acts = Activations.of(np.asarray(X, np.float32))
     axes = axes or axes_of(X)
     items = Items.of([None] * len(X) if tokens is None else tokens)
-    settings = {"top": 5, "runs": 10, "seed": 0, "turn": True} | settings
+    settings = {"top": 5, "intruders": 10, "seed": 0, "turn": True} | settings
     return intrusion(acts, axes, items, lengths(acts, axes), **settings)
 
 
@@ -56,7 +56,7 @@ def sparse():
 
 def test_dist_ratio_is_its_definition():
     X = exponential(200, 4)
-    found = measured(X, runs=4000)
+    found = measured(X, intruders=4000)
     S = X - 0.0
     shares = S / np.linalg.norm(S, axis=1, keepdims=True)
     for values, by in zip((shares, S), found, strict=True):
@@ -82,7 +82,7 @@ def test_intruders_come_from_the_lower_half_and_the_first_tenth_of_some_axis():
     marked = np.hstack([marked, np.where(wrong, 1e6, 0.0)[:, None]])
     marked[np.argsort(places[:, 0])[:5], 3] = 0  # the top rows themselves
     axes = Axes(np.zeros(4), np.eye(3, 4))
-    plain = measured(marked, axes, runs=200, turn=False)[1]
+    plain = measured(marked, axes, intruders=200, turn=False)[1]
     assert plain.inter[0] < 100  # none drawn is at a distance of 10⁶
 
 
@@ -381,7 +381,7 @@ def test_axes_without_a_ratio_are_counted():
     ("settings", "said"),
     [
         ({"top": 1}, "top ≥ 2"),
-        ({"runs": 0}, "runs"),
+        ({"intruders": 0}, "intruders"),
         ({"top": 200}, "top=200 needs 400 different items; there are 60"),
         ({"sample": 2}, "sample=2"),
         ({"seed": -1}, "between 0"),

@@ -12,7 +12,7 @@ from .report import write_report
 from .store import Store, open, store_url
 
 MODEL, DATASET = "actlas:demo", "actlas:concepts"
-BESIDE = {"other", "others"}  # what the demo does not make first
+BESIDE = {"other", "others", "runs"}  # what the demo does not make first
 LABELS, GROUPS = "category@target", "word@target"
 # By analysis: what its section is called, and its settings there.
 SETTINGS: dict[str, dict[str, dict[str, Any]]] = {

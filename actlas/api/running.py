@@ -13,6 +13,7 @@ from ..core import (
     InputError,
     Labels,
     Layers,
+    count,
     labels_for,
     listing,
 )
@@ -28,6 +29,7 @@ from ..storage import (
     save_run,
 )
 from .beside import Place, Wanted, opened_base, opened_others, places
+from .comparing import opened_runs
 from .environment import host, seed_everything, versions
 from .handles import StoredExtraction, StoredRun
 from .loading import load_model
@@ -54,6 +56,7 @@ class Request:
     device: str = "auto"
     force: bool = False
     data: str | None = None
+    runs: Sequence[Run] = ()
 
     @property
     def wanted(self) -> tuple[str, ...]:
@@ -65,6 +68,10 @@ class Request:
 def run(database: Database, request: Request, *, progress: bool) -> list[StoredRun]:
     """Run over every site asked for; runs whose key is done are returned as they are."""
     _check(request)
+    if request.runs:  # their results are read, and no site
+        with telling_bar(request.analysis.name, 1, shown=progress) as begin:
+            begin(count(len(request.runs), "run"))
+            return [_run_one(database, request, Layers(()))]
     opened = read_activations(database, request.extraction.record, request.sites)
     per_site = "acts" in request.analysis.needs
     targets = [Layers((acts,)) for acts in opened] if per_site else [opened]
@@ -96,6 +103,8 @@ def _check(request: Request) -> None:
         raise InputError(f"{who} reads no samples again; leave --data out")
     if request.base and not request.analysis.bases:
         raise InputError(f"{who} builds on no other analysis; leave --base out")
+    if request.runs and (request.labels or request.base):
+        raise InputError(f"{who} is over runs; choose them with --runs, not --labels or --base")
     if request.groups is not None and "labels" not in needs:
         raise InputError(f"{who} takes no labels, so no groups; leave --groups out")
 
@@ -209,6 +218,8 @@ def _identity(request: Request, layers: Layers, beside: _Beside) -> dict[str, An
             inputs[name] = [chosen, request.extraction.label_set(chosen).digest()]
     if beside.others:
         inputs["others"] = [place.identity() for place in beside.others]
+    if request.runs:
+        inputs["runs"] = [run.key for run in request.runs]
     if beside.bases:
         inputs["bases"] = [[run.key for run in runs] for runs in beside.bases]
     return inputs
@@ -232,6 +243,8 @@ def _bind(database: Database, request: Request, layers: Layers, beside: _Beside)
         bound["base"] = bases[0]
     if "layers" in needs:
         bound["layers"] = Layers.of(*opened, bases=bases)
+    if "runs" in needs:
+        bound["runs"] = opened_runs(database, request.runs)
     if "labels" in needs:
         bound["labels"] = _labels(request, opened[0])
     _settle_nonfinite(request, bound)

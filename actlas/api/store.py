@@ -11,7 +11,7 @@ import numpy as np
 from ..core import Dataset, ExtractOptions, InputError, LoadedModel, check_fit, read_dataset
 from ..registry import Analysis, registry
 from ..storage import Database, Extraction, Run, newest_extraction
-from . import exporting, extracting, importing, lookups, neighbours, running
+from . import comparing, exporting, extracting, importing, lookups, neighbours, running
 from .handles import StoredExtraction, StoredRun
 from .loading import load_model
 from .rowtables import rows_beside
@@ -119,9 +119,10 @@ class Store:
     def run(
         self,
         analysis: str | Analysis,
-        extraction: "int | StoredExtraction | None" = None,
+        extraction: "int | str | StoredExtraction | None" = None,
         sites: str | Sequence[str] = "residual",
         *,
+        runs: comparing.RunChoice = (),
         labels: str | None = None,
         groups: str | None = None,
         other: str | Sequence[str] = (),
@@ -140,6 +141,8 @@ class Store:
         A run that is done already (same analysis, version, parameters and inputs) is
         returned, not computed, unless `force`.
 
+        runs: of an analysis of `runs`, those it is over: their numbers, `3,5-9`, `all` (the newest
+            at every site of every extraction), or a SELECT that gives numbers. It reads no site.
         labels: name of the label set that `labels` is, and that runs built on were made with.
         groups: label set whose equal values belong together in splits (default: the sample).
         other: the second site, `SITE` or `EXTRACTION:SITE`; several for an analysis of `others`.
@@ -155,9 +158,11 @@ class Store:
         known = analysis if isinstance(analysis, Analysis) else registry().get(analysis)
         if any(p.name == "seed" for p in known.parameters):
             parameters.setdefault("seed", seed)
+        over = self._over(known, extraction, runs)
+        chosen = over[0].extraction_id if over else extraction
         request = running.Request(
             known,
-            extraction if isinstance(extraction, StoredExtraction) else self.extraction(extraction),
+            chosen if isinstance(chosen, StoredExtraction) else self.extraction(chosen),
             known.settings(parameters),
             sites,
             labels,
@@ -169,8 +174,24 @@ class Store:
             device,
             force,
             data,
+            over,
         )
         return running.run(self.database, request, progress=progress)
+
+    def _over(
+        self,
+        known: Analysis,
+        extraction: "int | str | StoredExtraction | None",
+        runs: comparing.RunChoice,
+    ) -> list[Run]:
+        """The runs that an analysis of `runs` is over; of another none."""
+        if "runs" not in known.needs:
+            if runs != ():
+                raise InputError(f"{known.name} is not over runs; leave --runs out")
+            return []
+        if extraction is not None:
+            raise InputError(f"{known.name} is over runs, not an extraction; name them with --runs")
+        return comparing.chosen_runs(self.database, known, runs)
 
     def top(
         self,

@@ -76,6 +76,9 @@ def option_for(parameter: "Parameter") -> click.Option:
 
 
 def _shared(needs: tuple[str, ...], builds: bool) -> list[click.Option]:
+    if "runs" in needs:
+        text = "Runs it is over: 3,5-9, all, or a SELECT that gives their numbers."
+        return [click.Option(["--runs"], metavar="RUNS", help=text), *_common()]
     options = [
         click.Option(["--extraction"], metavar="ID", help="Extraction (default: the newest)."),
         click.Option(
@@ -102,11 +105,18 @@ def _shared(needs: tuple[str, ...], builds: bool) -> list[click.Option]:
         options.append(
             click.Option(["--data"], metavar="FOLDER", help="Folder of the images or recordings.")
         )
+    text = "Rows with NaN or infinity."
+    kinds = click.Choice(["error", "drop", "keep"])
     return [
         *options,
+        click.Option(["--nonfinite"], type=kinds, default="error", show_default=True, help=text),
+        *_common(),
+    ]
+
+
+def _common() -> list[click.Option]:
+    return [
         click.Option(["--seed"], type=int, default=0, show_default=True, help="Random seed."),
-        click.Option(["--nonfinite"], type=click.Choice(["error", "drop", "keep"]), default="error",
-                     show_default=True, help="Rows with NaN or infinity."),
         click.Option(["--device"], default="auto", show_default=True, help="auto, cpu, cuda, …"),
         click.Option(["--force"], is_flag=True, help="Compute again what is done already."),
         click.Option(["--store"], metavar="URL", help="Store (see actlas --help)."),
@@ -116,16 +126,16 @@ def _shared(needs: tuple[str, ...], builds: bool) -> list[click.Option]:
 
 def run_analysis(
     analysis: "Analysis", settings: dict[str, Any], *, store: str | None, as_json: bool,
-    extraction: str | None, **given: Any,
+    extraction: str | None = None, **given: Any,
 ) -> None:  # fmt: skip
     """Run and print the first table of every run."""
     from .. import api
 
-    if given.get("other", ()) is None:
-        given["other"] = ()
+    for name in ("other", "runs"):
+        if given.get(name, ()) is None:
+            given[name] = ()
     with api.open(store, create=False) as opened:
-        chosen = opened.extraction(extraction)
-        runs = opened.run(analysis, chosen, progress=True, **given, **settings)
+        runs = opened.run(analysis, extraction, progress=True, **given, **settings)
         rows = api.headlines(runs)
         for run_, warning in ((r, w) for r in runs for w in r.record.warnings):
             click.echo(f"warning: {run_.site or 'all sites'}: {warning}", err=True)

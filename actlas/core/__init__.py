@@ -42,6 +42,7 @@ from .results import (
     column_array,
 )
 from .rows import MISSING, Row, Rows
+from .runs import RunResult, Runs, check_parameters
 from .samples import Samples
 from .selection import select_sites
 from .sites import Site
@@ -93,6 +94,8 @@ __all__ = [
     "ResultTable",
     "Row",
     "Rows",
+    "RunResult",
+    "Runs",
     "Samples",
     "SchemaError",
     "Site",
@@ -109,6 +112,7 @@ __all__ = [
     "array_bytes",
     "canonical_json",
     "check_fit",
+    "check_parameters",
     "check_sites",
     "check_table",
     "checked_tables",

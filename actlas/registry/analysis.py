@@ -31,6 +31,7 @@ from ..core import (
     NonFiniteError,
     Others,
     Result,
+    Runs,
     Samples,
     TableSpec,
     Weights,
@@ -49,6 +50,7 @@ INPUTS: dict[str, tuple[type, str]] = {
     "model": (LoadedModel, "the network itself"),
     "samples": (Samples, "what the rows were made of, to be given to the network again"),
     "base": (Result, "the result for acts of what this analysis builds on"),
+    "runs": (Runs, "stored results of what this analysis builds on, over many models"),
 }
 PARAMETER_TYPES = (int, float, str, bool)
 ANY = "*"  # as a base: the run of any analysis, which the user names
@@ -262,7 +264,8 @@ def analysis(
     allow_nonfinite: whether it can take rows with NaN or infinity.
     base: the analysis that it builds on: its result for the same site is `base: Result`, and
         `layers` and `others` come with theirs. Of several the results are put into one (see
-        `Result.joined`); "*": of any analysis, the run that the user names.
+        `Result.joined`); "*": of any analysis, the run that the user names. With `runs: Runs`,
+        which stands alone, the results of many runs of it.
     when: input → the settings that need it, {"model": {"how": "network"}}. An input annotated
         `X | None` is optional: None unless its settings are chosen, or the user gives it.
 
@@ -302,6 +305,13 @@ def analysis(
 
 
 def _check_base(who: str, needs: tuple[str, ...], bases: tuple[str, ...]) -> None:
+    if "runs" in needs:
+        if needs != ("runs",) or len(bases) != 1:
+            raise AnalysisError(
+                f'analysis {who!r}: `runs: Runs` stands alone, with @analysis(base="NAME"), the '
+                f"one analysis whose runs they are"
+            )
+        return
     taken = {"acts", "base"} <= set(needs) or ("layers" in needs and "base" not in needs)
     if not taken if bases else "base" in needs:
         raise AnalysisError(

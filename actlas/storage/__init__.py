@@ -30,10 +30,13 @@ from .results import (
     StoredResult,
     done_run,
     newest_run,
+    newest_runs,
     read_result,
+    read_table,
     save_failure,
     save_run,
     sql_name,
+    table_names,
 )
 from .schema import HEAD
 from .shards import claim, held, missing_parts, owner_name, part_source, shards_of
@@ -93,6 +96,7 @@ __all__ = [
     "missing_parts",
     "newest_extraction",
     "newest_run",
+    "newest_runs",
     "now",
     "options_json",
     "outermost",
@@ -105,6 +109,7 @@ __all__ = [
     "read_result",
     "read_rows",
     "read_samples",
+    "read_table",
     "read_texts",
     "record_proofs",
     "reread",
@@ -113,6 +118,7 @@ __all__ = [
     "shards_of",
     "smaller_extraction",
     "sql_name",
+    "table_names",
     "verify",
     "write_window",
 ]

@@ -57,6 +57,15 @@ def newest_run(
         return session.scalar(sa.select(Run).where(*where).order_by(Run.id.desc()).limit(1))
 
 
+def newest_runs(database: Database, analysis: str) -> list[Run]:
+    """Return the newest finished run of an analysis at each site of each extraction, by number."""
+    places = (Run.extraction_id, Run.site)
+    newest = sa.select(sa.func.max(Run.id)).where(Run.analysis == analysis, Run.status == "done")
+    with database.read() as session:
+        found = sa.select(Run).where(Run.id.in_(newest.group_by(*places))).order_by(Run.id)
+        return list(session.scalars(found))
+
+
 def save_failure(database: Database, run: Run) -> Run:
     """Record a failed run."""
     with database.write() as session:
@@ -198,6 +207,18 @@ def read_result(database: Database, run: Run) -> StoredResult:
         tables = {entry.name: _read_table(session, entry, run.id) for entry in catalog}
         arrays = session.scalars(sa.select(Array).where(Array.run_id == run.id)).all()
     return StoredResult(tables, {array.name: _read_array(array) for array in arrays})
+
+
+def table_names(database: Database, analysis: str) -> tuple[str, ...]:
+    """Names of the tables that an analysis has written."""
+    with database.read() as session:
+        return tuple(session.scalars(sa.select(Catalog.name).where(Catalog.analysis == analysis)))
+
+
+def read_table(database: Database, run: Run, name: str) -> ResultTable:
+    """Read one table of a run."""
+    with database.read() as session:
+        return _read_table(session, session.get_one(Catalog, sql_name(run.analysis, name)), run.id)
 
 
 def _read_table(session: Session, entry: Catalog, run_id: int) -> ResultTable:

@@ -16,6 +16,7 @@ from ..core import (
     Layers,
     Others,
     Result,
+    Runs,
     Weights,
 )
 from ..registry import ANY, Analysis, registry
@@ -51,7 +52,9 @@ def checks(
     Use it in a test: `@pytest.mark.parametrize("check", checks(my_analysis), ids=repr)`.
     """
     wanted = analysis.wanted(analysis.settings(parameters))
-    given = {n: v for n, v in synthetic(analysis).items() if n in wanted} | dict(inputs or {})
+    given = dict(inputs or {})
+    if not set(wanted) <= set(given):
+        given = {n: v for n, v in synthetic(analysis).items() if n in wanted} | given
     kit = _Kit(analysis, given, parameters)
     return [
         Check("runs and returns what it declares", kit.declared),
@@ -114,17 +117,26 @@ def synthetic(analysis: Analysis) -> dict[str, Any]:
 
 
 def _build(made: dict[str, Any], analysis: Analysis) -> None:
-    """Add the results that are built on."""
+    """Add the results that are built on, where what they need can be made up."""
     found = [registry().get("ica" if name == ANY else name) for name in analysis.bases]
+    if any(name not in made for one in found for name in one.wanted(one.settings({}))):
+        for name in ("layers", "others"):
+            made.pop(name, None)
+        return
 
     def base(acts: Activations) -> Result:
         given = made | {"acts": acts}
-        return analysis.joined([one(**{n: given[n] for n in one.needs}) for one in found])
+        return analysis.joined(
+            [one(**{n: given[n] for n in one.wanted(one.settings({}))}) for one in found]
+        )
 
     if "base" in analysis.needs:
         made["base"] = base(made["acts"])
     if "layers" in analysis.needs:
         made["layers"] = Layers.of(*made["layers"], bases=[base(acts) for acts in made["layers"]])
+    if "runs" in analysis.needs:
+        results = [base(acts) for acts in (made["acts"], made["other"])]
+        made["runs"] = Runs.of(*results, models=["model a", "model b"])
     if "others" in made:
         sites = made["others"].sites
         made["others"] = Others.of(*sites, bases=[base(acts) for acts in sites])
@@ -218,6 +230,8 @@ def _arrays(value: Any) -> list[Any]:
         return [acts.numpy() for acts in value.sites]
     if isinstance(value, Result):
         return list(value.arrays.values())
+    if isinstance(value, Runs):
+        return [c for run in value for t in run.tables.values() for c in t.columns.values()]
     return [value.codes, value.groups] if isinstance(value, Labels) else []
 
 

@@ -39,7 +39,7 @@ def ica_interpret(
     base: Result,
     *,
     top: Annotated[int, "top items of an axis that an intruder is put among"] = 5,
-    runs: Annotated[int, "intruders drawn for each axis"] = 10,
+    intruders: Annotated[int, "intruders drawn for each axis"] = 10,
     tree_axes: Annotated[int, "axes in the tree, those of highest DistRatio"] = 150,
     n_clusters: Annotated[int, "clusters of the axes in the tree, at most"] = 10,
     tour_items: Annotated[int, "top items whose mean stands for an axis in the tour"] = 100,
@@ -58,7 +58,7 @@ def ica_interpret(
     maximum spanning tree of the higher-order correlation (Oyama, Yamagiwa & Shimodaira 2024).
     tour: an order in which neighbouring axes are alike (Yamagiwa, Takase & Shimodaira 2024).
     """
-    _check(top, runs, tree_axes, n_clusters, tour_items, neighbours, sample, seed)
+    _check(top, intruders, tree_axes, n_clusters, tour_items, neighbours, sample, seed)
     rows = fitted_rows(acts, base)
     acts = acts if len(rows) == len(acts) else acts.take(rows)
     tokens = acts.rows.token
@@ -67,7 +67,7 @@ def ica_interpret(
         raise InputError(
             f"ica_interpret: top={top} needs {2 * top} different items; there are {len(items)}"
         )
-    measured = _intrusions(acts, base, items, top, runs, tour_items, seed)
+    measured = _intrusions(acts, base, items, top, intruders, tour_items, seed)
     ours = measured["ica"][0]
     found = moments(acts, Axes.of(base), _weights(acts, base), ours.top[:, :tour_items])
     U = directions(found.means)
@@ -89,13 +89,13 @@ Pair = tuple[Intrusion, Intrusion]  # by normalised rows, by rows as they are
 
 
 def _check(
-    top: int, runs: int, tree_axes: int, n_clusters: int, tour_items: int, neighbours: int,
+    top: int, intruders: int, tree_axes: int, n_clusters: int, tour_items: int, neighbours: int,
     sample: int, seed: int,
 ) -> None:  # fmt: skip
-    if top < 2 or runs < 1 or tree_axes < 1 or n_clusters < 1 or tour_items < 1 or neighbours < 1:
+    if top < 2 or min(intruders, tree_axes, n_clusters, tour_items, neighbours) < 1:
         raise InputError(
-            "ica_interpret: top ≥ 2 and runs, tree_axes, n_clusters, tour_items, neighbours ≥ 1 "
-            "are needed"
+            "ica_interpret: top ≥ 2 and intruders, tree_axes, n_clusters, tour_items, "
+            "neighbours ≥ 1 are needed"
         )
     if sample < 3:
         raise InputError(f"ica_interpret: sample={sample} rows; use 3 or more")
@@ -104,7 +104,13 @@ def _check(
 
 
 def _intrusions(
-    acts: Activations, base: Result, items: Items, top: int, runs: int, tour_items: int, seed: int
+    acts: Activations,
+    base: Result,
+    items: Items,
+    top: int,
+    intruders: int,
+    tour_items: int,
+    seed: int,
 ) -> dict[str, Pair]:
     """Measure every basis; `ica` has turned its axes, the others are turned here."""
     bases = {basis: Axes.of(base, basis, seed) for basis in WHITE} | {"raw": raw_axes(acts, base)}
@@ -113,7 +119,7 @@ def _intrusions(
     return {
         basis: intrusion(
             acts, axes, items, lengths(acts, axes) if basis == "raw" else white, top=top,
-            runs=runs, seed=seed, turn=basis != "ica", kept=kept if basis == "ica" else 0,
+            intruders=intruders, seed=seed, turn=basis != "ica", kept=kept if basis == "ica" else 0,
         )
         for basis, axes in bases.items()
     }  # fmt: skip

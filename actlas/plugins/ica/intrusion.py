@@ -50,8 +50,8 @@ class _Places:
             self.candidate |= column > tenth
             self.low.append(np.packbits(column <= half))
 
-    def drawn(self, axis: int, top: int, runs: int, seed: int) -> NDArray[np.int64]:
-        """Draw intruders (runs,) for an axis; none where no row can be one."""
+    def drawn(self, axis: int, top: int, intruders: int, seed: int) -> NDArray[np.int64]:
+        """Draw intruders (intruders,) for an axis; none where no row can be one."""
         low = np.unpackbits(self.low[axis], count=len(self.candidate)).view(bool)
         candidates = np.flatnonzero(low & self.candidate)
         codes = self._items.codes
@@ -61,7 +61,7 @@ class _Places:
             return candidates
         # By the top rows and not by the axis's number: any order of the axes gives the same.
         rng = np.random.default_rng([seed, *tops.tolist()])
-        return rng.choice(candidates, runs)
+        return rng.choice(candidates, intruders)
 
 
 def intrusion(
@@ -71,7 +71,7 @@ def intrusion(
     lengths: NDArray[np.float32],
     *,
     top: int,
-    runs: int,
+    intruders: int,
     seed: int,
     turn: bool,
     kept: int = 0,
@@ -89,7 +89,7 @@ def intrusion(
         plain.add(columns)
         columns /= lengths
         shares.add(columns)
-    by_share, by_value = (_measured(acts, found, top, runs, seed) for found in (shares, plain))
+    by_share, by_value = (_measured(acts, found, top, intruders, seed) for found in (shares, plain))
     return by_share, by_value
 
 
@@ -101,12 +101,12 @@ def _turn(columns: NDArray[np.float32]) -> None:
             np.negative(column, out=column)
 
 
-def _measured(acts: Activations, places: _Places, top: int, runs: int, seed: int) -> Intrusion:
+def _measured(acts: Activations, places: _Places, top: int, intruders: int, seed: int) -> Intrusion:
     """Mean distance between the top rows of every axis, and of them to intruders."""
     k = len(places.top)
     intra, inter = np.empty(k), np.full(k, np.nan)
     for a in range(k):
-        drawn = places.drawn(a, top, runs, seed)
+        drawn = places.drawn(a, top, intruders, seed)
         X = acts[np.concatenate([places.top[a][:top], drawn])].astype(np.float64)
         T, B = X[:top], X[top:]
         intra[a] = np.linalg.norm(T[:, None] - T[None], axis=2).sum() / (top * (top - 1))

@@ -1,0 +1,248 @@
+"""The analysis `decomposition_study`."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Annotated
+
+import numpy as np
+
+from actlas import InputError, Result, Runs, analysis, tell
+
+from . import figures
+from .correlating import FEWEST, Drawing, Found, correlate, grouped, spearman
+from .curves import L1NORM, Column, Series, series_of, z_scores
+from .qualities import EXAMPLE, checkpoints, named, read_file
+from .sentences import TokenLevel, sentence_correlations, token_level
+from .summing import summaries
+from .tables import TABLES, Correlation, Curve, Quality, Targets
+from .warping import permuted, warped
+
+
+@analysis(
+    version=1,
+    tables=TABLES,
+    figures={
+        "curves": figures.curves,
+        "scatter": figures.scatter,
+        "heat_map": figures.heat_map,
+        "agreement": figures.agreement,
+    },
+    base="decomposition",
+)
+def decomposition_study(
+    runs: Runs,
+    *,
+    qualities: Annotated[str | None, "CSV: model, series, step, qualities", "file"] = None,
+    sentences: Annotated[str | None, "CSV: model, sample, qualities of sentences", "file"] = None,
+    pairs: Annotated[int, "pairs of checkpoints in a repetition; all if there are fewer"] = 1000,
+    repetitions: Annotated[int, "how often pairs are drawn"] = 10,
+    draws: Annotated[int, "bootstrap draws for intervals, and permutations for p"] = 1000,
+    block: Annotated[
+        int | None, "checkpoints drawn together; none: cube root of their number"
+    ] = None,
+    points: Annotated[int, "steps at which tokens are compared, evenly spread"] = 10,
+    triples: Annotated[int, "sentences of checkpoints drawn for a training run"] = 400,
+    seed: Annotated[int, "seed of all draws"] = 0,
+) -> Result:
+    """How indicators of a decomposition go with quality, and vary between training runs.
+
+    Over stored results of `decomposition` for checkpoints of one training run or several (Mickus &
+    Vázquez 2023, "Why Bother with Geometry?"). `--qualities` is a CSV that says of each model (its
+    spec, the end of its path, or the number of a `run`) the training run (`series`), `step`,
+    perhaps `seed` and `condition` (training runs that differ in the seed only share one), and in
+    every further column a quality, such as bleu. `--sentences` does so for single samples, numbered
+    from 0.
+
+    Differences in an indicator between two checkpoints, the later minus the earlier, are set
+    against differences in quality by Spearman's rho; signs are raw (published ones are flipped).
+    Pairs overlap: intervals draw blocks of checkpoints, and p permutes the quality over blocks;
+    neither is corrected for many tests. What merely changes with training goes with quality, too:
+    compare `step_rho`, and look at `partial`.
+
+    Values belong to their run: do not compare those of two models as if on one scale. Agreement
+    and overlap need runs with `--detail tokens`; components of variance and the level of sentences
+    these, or runs with `--detail samples`.
+    """
+    _check(qualities, pairs, repetitions, draws, block, points, triples, seed)
+    file = read_file(qualities or "", "series", "step")
+    sentence_file = read_file(sentences, "sample") if sentences else None
+    points_found, remarks = checkpoints(runs, file)
+    series = series_of(points_found)
+    how = Drawing(pairs, repetitions, draws, block, seed)
+    made = _correlated(series, file.metrics, how)
+    rows, level = made.rows, token_level(series, points)
+    if sentence_file:
+        for one in sentence_correlations(level, sentence_file, runs, how, triples):
+            place = ("sentence", one.series, one.data, one.metric)
+            rows += _rows(place, one.columns, one.groups, one.found, one.n)
+    distances = warped(series)
+    tables: dict[str, Sequence[object]] = {
+        "summary": summaries(rows),
+        "correlation": rows,
+        "agreement": level.agreement,
+        "warping": distances,
+        "permutation": permuted(distances, series, seed),
+        "variance": level.variance,
+        "overlap": level.overlap,
+        "targets": list(_targets(series)),
+        "curves": list(_curves(series)),
+        "qualities": list(_qualities(series, file.metrics)),
+    }
+    compared = ("correlation", "agreement", "warping", "variance", "targets")
+    if not any(tables[name] for name in compared):
+        raise InputError(
+            f"decomposition_study: nothing to compare in {len(points_found)} checkpoints of "
+            f"{len({s.name for s in series})} training runs ({'; '.join(made.remarks)}); give "
+            f"{FEWEST} checkpoints of one, or runs of two that kept their tokens"
+        )
+    remarks += [*made.remarks, *_remarks(series, tables, level)]
+    return Result(tables, warnings=remarks)
+
+
+def _check(
+    qualities: str | None, pairs: int, repetitions: int, draws: int, block: int | None,
+    points: int, triples: int, seed: int,
+) -> None:  # fmt: skip
+    if qualities is None:
+        raise InputError(
+            f"decomposition_study: say what the runs are of, --qualities FILE.csv with the columns "
+            f"{EXAMPLE}"
+        )
+    least = {
+        "pairs": (pairs, 10), "repetitions": (repetitions, 1), "draws": (draws, 100),
+        "block": (1 if block is None else block, 1), "points": (points, 1),
+        "triples": (triples, 20), "seed": (seed, 0),
+    }  # fmt: skip
+    for name, (value, lowest) in least.items():
+        if value < lowest:
+            raise InputError(f"decomposition_study: {name}={value}; {lowest} or more is needed")
+
+
+@dataclass
+class _Made:
+    rows: list[Correlation]
+    remarks: list[str]
+
+
+def _correlated(series: Sequence[Series], metrics: Sequence[str], how: Drawing) -> _Made:
+    """Correlate every training run with every quality over its checkpoints."""
+    made = _Made([], [])
+    for one in series:
+        groups, names = grouped(one.columns)
+        for metric in metrics:
+            quality = one.quality(metric)
+            known = np.isfinite(quality)
+            if not known.all():
+                lost = [c.run for c, k in zip(one.checkpoints, known, strict=True) if not k]
+                made.remarks.append(f"no {metric} for {named(lost)}; left out of its correlation")
+            fault = _fault(quality[known])
+            if fault:
+                made.remarks.append(f"no correlation with {metric} in {one.name}: {fault}")
+                continue
+            tell(f"{metric} of {one.name}")
+            Z = z_scores(one.values[known])
+            found = correlate(Z, quality[known], groups, how, steps=one.steps[known])
+            place = ("checkpoint", one.name, one.data, metric)
+            made.rows += _rows(place, one.columns, names, found, int(known.sum()))
+    made.remarks += _undefined(series)
+    return made
+
+
+def _fault(quality: np.ndarray) -> str | None:
+    if len(quality) < FEWEST:
+        return f"it is known at {len(quality)} checkpoints; {FEWEST} or more are needed"
+    return f"it is {quality[0]:g} at all checkpoints" if np.ptp(quality) == 0 else None
+
+
+def _undefined(series: Sequence[Series]) -> Iterator[str]:
+    """Name what is constant or not defined at all checkpoints, such as a cosine at the input."""
+    found: dict[tuple[int, str], list[str]] = {}
+    for one in series:
+        unusable = (~np.isfinite(z_scores(one.values))).any(axis=0)
+        bad = [one.columns[k] for k in np.flatnonzero(unusable)]
+        if bad and len(one.checkpoints) >= FEWEST:
+            sites = ", ".join(dict.fromkeys(c.site for c in bad))
+            found.setdefault((len(bad), sites), []).append(one.name)
+    for (count, sites), names in found.items():
+        yield (
+            f"{count} of {len(series[0].columns)} indicators are constant or not defined at some "
+            f"checkpoint of {', '.join(names)}, so not correlated nor warped; they are at {sites}"
+        )
+
+
+def _rows(
+    place: tuple[str, str, str, str],
+    columns: Sequence[Column],
+    groups: Sequence[tuple[str, str]],
+    found: Found,
+    n: int,
+) -> Iterator[Correlation]:
+    every = [*columns, *(Column(site, indicator, L1NORM) for site, indicator in groups)]
+    for k, column in enumerate(every):
+        if np.isfinite(found.rho[k]):
+            low, high = float(found.low[k]), float(found.high[k])
+            yield Correlation(
+                *place, *column, float(found.rho[k]), float(found.sd[k]), low, high,
+                float(found.p[k]), found.step,
+                float(found.partial[k]), n, found.pairs,
+            )  # fmt: skip
+
+
+def _targets(series: Sequence[Series]) -> Iterator[Targets]:
+    """Compare the curves of a training run over two data sets, at the steps that both have."""
+    for i, one in enumerate(series):
+        for two in series[i + 1 :]:
+            shared = np.intersect1d(one.steps, two.steps)
+            if two.name != one.name or len(shared) < FEWEST:
+                continue
+            X, Y = (s.values[np.isin(s.steps, shared)] for s in (one, two))
+            for k, column in enumerate(one.columns):
+                rho = float(spearman(X[:, k : k + 1], Y[:, k])[0])
+                changes = float(spearman(np.diff(X[:, k : k + 1], axis=0), np.diff(Y[:, k]))[0])
+                if np.isfinite(rho):
+                    yield Targets(
+                        one.name, one.data, two.data, *column, rho, changes, len(shared)
+                    )  # fmt: skip
+
+
+def _curves(series: Sequence[Series]) -> Iterator[Curve]:
+    for one in series:
+        Z = z_scores(one.values)
+        for i, point in enumerate(one.checkpoints):
+            for k, column in enumerate(one.columns):
+                yield Curve(
+                    one.name, one.condition, one.data, point.step, point.run.id, point.run.model,
+                    *column, float(one.values[i, k]), float(Z[i, k]),
+                )  # fmt: skip
+
+
+def _qualities(series: Sequence[Series], metrics: Sequence[str]) -> Iterator[Quality]:
+    for one in series:
+        for point in one.checkpoints:
+            for metric in metrics:
+                if np.isfinite(point.values[metric]):
+                    yield Quality(one.name, point.step, one.data, metric, point.values[metric])
+
+
+def _remarks(
+    series: Sequence[Series], tables: dict[str, Sequence[object]], level: TokenLevel
+) -> list[str]:
+    said = []
+    names = {s.name for s in series}
+    if not level.means:
+        said.append(
+            "no run kept its tokens or samples: no agreement, overlap, components of variance, nor "
+            "sentences; run decomposition with --detail tokens"
+        )
+    elif level.without:
+        said.append(f"{level.without} of the runs looked at kept other indicators, or none")
+    if len(names) > 1 and level.means and not tables["agreement"]:
+        said.append(
+            "no two training runs kept the same tokens at the same step: no agreement, no overlap"
+        )
+    if tables["warping"] and not tables["permutation"]:
+        said.append(
+            "distances are all of the same condition, or all of different ones: nothing to "
+            "permute; say in the column condition which training runs differ in the seed only"
+        )
+    return said
