@@ -23,8 +23,8 @@ from examples.decomposition_mt.target import in_english, numeral
 from examples.decomposition_mt.training import END, MIXED, ONE, School, Size, collated
 
 TINY = Size(
-    pairs=60, tests=8, vocabulary=200, width=8, encoder_layers=1, decoder_layers=2, steps=8,
-    every=2, batch=4, rate=5e-3, seeds=2, read=4,
+    pairs=60, tests=8, vocabulary=200, width=16, encoder_layers=1, decoder_layers=2, steps=16,
+    every=4, batch=4, rate=1e-2, seeds=2, read=4, draws=100,
 )  # fmt: skip
 CAT, KING = Noun("cat", "cats", "animal"), Noun("king", "kings", "person")
 EAT, SEE = Verb("eat", "ate", "food"), Verb("see", "saw", "any")
@@ -129,7 +129,7 @@ def test_a_killed_training_goes_on_to_the_same_weights(
     from safetensors.numpy import load_file
 
     corpus = make_corpus(60, 8)
-    size = replace(TINY, steps=4)
+    size = replace(TINY, steps=4, every=2)
 
     def school(name: str) -> School:
         return School(tmp_path / name, corpus, size, lambda line: None)

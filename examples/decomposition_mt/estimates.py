@@ -44,11 +44,11 @@ def chosen(table: ResultTable, **wanted: Any) -> Rows:
 def by_series(
     rows: Iterable[Mapping[str, Any]], of: Callable[[Rows], float], names: Sequence[str]
 ) -> list[float]:
-    """One number for each training run that has rows."""
+    """One number for each training run, in their order; NaN for one without rows."""
     parts: dict[str, Rows] = {name: [] for name in names}
     for row in rows:
         parts[row["series"]].append(row)
-    return [of(mine) for mine in parts.values() if mine]
+    return [of(mine) if mine else np.nan for mine in parts.values()]
 
 
 def median_strength(rows: Rows) -> float:

@@ -167,6 +167,7 @@ def _strength(study: Study) -> dict[str, Any]:
          "run": name, "condition": study.series[name]}
         for (kind, site), found in strengths(study).items()
         for name, value in zip(study.series, found, strict=True)
+        if np.isfinite(value)
     ]  # fmt: skip
     base = alt.Chart(alt.Data(values=rows)).mark_line(point=True).encode(
         alt.X("layer:O", axis=alt.Axis(labelAngle=0)),

@@ -94,13 +94,11 @@ def study(shop: Workshop) -> Study:
              for data in (REFERENCE, WRITTEN)}  # fmt: skip
     shop.say("comparing the checkpoints")
     table = _qualities(shop, made, [(s.bleu, s.chrf) for s in scores], "qualities.csv")
-    found = _one(shop.store.run("decomposition_study", runs=_ids(every.values()), qualities=table))
+    found = _compared(shop, _ids(every.values()), table)
     order = _dealt(made)
     dealt = [(scores[i].bleu, scores[i].chrf) for i in order]
     other = _qualities(shop, made, dealt, "qualities-shuffled.csv")
-    null = _one(
-        shop.store.run("decomposition_study", runs=_ids([every[REFERENCE]]), qualities=other)
-    )
+    null = _compared(shop, _ids([every[REFERENCE]]), other)
     return Study(shop, made, scores, every, found, null, _tokens(shop, made, scores, table))
 
 
@@ -131,9 +129,13 @@ def _tokens(
     runs = [_decomposed(shop, c, s, REFERENCE, detail="tokens", only=only) for c, s in kept]
     by_sentence = _sentences(shop, kept)
     shop.say("comparing tokens and sentences")
+    return _compared(shop, _ids([runs]), table, sentences=by_sentence)
+
+
+def _compared(shop: Workshop, runs: list[int], table: str, **settings: Any) -> StoredRun:
     return _one(
         shop.store.run(
-            "decomposition_study", runs=_ids([runs]), qualities=table, sentences=by_sentence
+            "decomposition_study", runs=runs, qualities=table, draws=shop.size.draws, **settings
         )
     )
 

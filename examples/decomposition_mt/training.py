@@ -34,10 +34,12 @@ class Size:
     rate: float = 4e-3
     seeds: int = 3
     read: int = 100  # test sentences whose states are read
+    draws: int = 1000  # of bootstraps and permutations
 
     def of_training(self) -> dict[str, Any]:
         """All that weights depend on."""
-        return {k: value for k, value in asdict(self).items() if k not in ("seeds", "read")}
+        later = ("seeds", "read", "draws")
+        return {name: value for name, value in asdict(self).items() if name not in later}
 
 
 FULL = Size()
