@@ -17,7 +17,6 @@ from .scoring import Score, scored
 from .training import CONDITIONS, Checkpoint, School, Size
 
 REFERENCE, WRITTEN = "reference", "own output"  # what the decoders read
-TOKEN_STEPS = 6  # steps at which tokens are kept, of each training run
 SHUFFLE_SEED = 7
 
 
@@ -122,7 +121,9 @@ def _tokens(
 ) -> StoredRun:
     """Keep the tokens of the references at some steps, of the two deepest layers."""
     steps = sorted({one.step for one in made})
-    places = np.linspace(0, len(steps) - 1, min(TOKEN_STEPS, len(steps))).round().astype(int)
+    places = (
+        np.linspace(0, len(steps) - 1, min(shop.size.token_steps, len(steps))).round().astype(int)
+    )
     chosen = {steps[place] for place in places}
     kept = [(c, s) for c, s in zip(made, scores, strict=True) if c.step in chosen]
     only = ",".join(layer_names(shop.size)[-2:])

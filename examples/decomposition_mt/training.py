@@ -34,11 +34,12 @@ class Size:
     rate: float = 4e-3
     seeds: int = 3
     read: int = 100  # test sentences whose states are read
+    token_steps: int = 6  # of each training run, at which tokens are kept
     draws: int = 1000  # of bootstraps and permutations
 
     def of_training(self) -> dict[str, Any]:
         """All that weights depend on."""
-        later = ("seeds", "read", "draws")
+        later = ("seeds", "read", "token_steps", "draws")
         return {name: value for name, value in asdict(self).items() if name not in later}
 
 
