@@ -7,7 +7,7 @@ INSTALL := $(PIP) install --quiet --constraint requirements/constraints.txt
 export TOKENIZERS_PARALLELISM ?= true
 
 .PHONY: demo test check format docs bench bench-convexity bench-peers example-ica \
-	example-convexity example-toy clean
+	example-convexity example-mt example-toy clean
 
 demo: .venv/demo.installed
 	$(PY) -m actlas demo
@@ -23,6 +23,10 @@ example-toy: .venv/demo.installed
 # Likewise; `make example-convexity DATA="--data FOLDER"` adds tasks of that folder.
 example-convexity: .venv/examples.installed
 	$(PY) -m examples.convexity_finetuning $(QUICK) $(DATA)
+
+# Likewise, on translation models of its own.
+example-mt: .venv/examples.installed
+	$(PY) -m examples.decomposition_mt $(QUICK)
 
 test: .venv/dev.installed
 	$(PY) -m pytest
