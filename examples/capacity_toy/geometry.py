@@ -59,7 +59,7 @@ UNEQUAL = (
 )
 EQUAL = (
     Setting(80, 10, 1.0, "wide", {
-        1.0: Known(1.0, 0), 0.7: Known(at={"2/3": 9}), 0.5: Known(0.559, 18, {"1/2": 18}),
+        1.0: Known(1.0), 0.7: Known(at={"2/3": 9}), 0.5: Known(0.559, 18, {"1/2": 18}),
         0.2: Known(None, 28, {"2/5": 9}), 0.1: Known(None, 43, typical=(0.21, 0.25)),
         0.05: Known(None, 61, typical=(0.164, 0.164)),
         0.02: Known(None, 80, typical=(0.125, 0.125)),

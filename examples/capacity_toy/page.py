@@ -162,7 +162,7 @@ def _drawings(found: dict[str, Rows], gram: Any) -> list[Drawing]:
          "and ½, where it lingers: a dimension each, and antipodal pairs."),
         (figures.unequal_chart(unequal),
          "Importance falls from feature to feature. Dense features: the most important have a "
-         "dimension each, the others nothing; sparse ones: nearly all share."),
+         "dimension each, the others nothing; sparse ones share in pairs (½), and more are there."),
         (gram,
          "Cosines between the ten features' directions at kurtosis 6, ordered by block: two have a "
          "dimension each, four share two, and four are ignored."),

@@ -100,8 +100,8 @@ def on_outcomes(rows: Rows) -> Verdict:
     return judged(
         "Equal sparse features (p = 0.05), best of 8 starts: a pentagon of 5 in 2, antipodal pairs "
         "of 2 in 1, 3 in 2, 4 in 3 and 6 in 3; every capacity within 0.02, the total within 0.01",
-        f"greatest difference of a capacity {off:.3f}, of a total {min(totals, key=abs):.1e} to "
-        f"{max(totals, key=abs):.1e}",
+        f"greatest difference of a capacity {off:.3f}, of a total {min(totals):+.4f} to "
+        f"{max(totals):+.4f}",
         off <= 0.02 and min(totals) >= -0.01 and max(totals) <= 1e-6,
     )
 
@@ -110,7 +110,7 @@ def on_minima(rows: Rows) -> Verdict:
     """What descent reaches below kurtosis 3."""
     said = "; ".join(
         f"κ = {r['kurtosis']:g}: {r['there']} of {r['starts']} starts there, the worst "
-        f"{100 * r['worst']:.0f} % above, best of 5 {100 * r['few']:.1g} %"
+        f"{100 * r['worst']:.0f} % above, best of 5 {100 * abs(r['few']):.1f} %"
         for r in rows
     )
     return judged(
