@@ -106,6 +106,9 @@ def test_a_constant_neuron_tells_nothing():
     assert one(found)["constant"] == 1
     last = list(found.tables["neurons"])[-1]
     assert (last["concepts"], np.isnan(last["kurtosis"])) == (0, True)
+    X[:, -1] += 1e-6 * (labels.codes == 0)  # rounding of 7 that happens to tell a label
+    last = list(superposition(Activations.of(X), labels).tables["neurons"])[-1]
+    assert (last["auroc"], last["concepts"], np.isnan(last["kurtosis"])) == (1, 0, True)
 
 
 def test_ranks_of_some_rows_are_enough_and_rows_without_a_label_are_left_out():
@@ -142,6 +145,7 @@ def test_polysemantic_neurons_are_those_that_were_planted():
     assert (one(found)["polysemantic_share"], one(found)["monosemantic_share"]) == (0.2, 0.2)
     assert one(found)["concepts_per_neuron"] == pytest.approx(3 / 5)
     assert found.tables["concepts"]["neurons"].tolist() == [1, 1, 1, 0, 0, 0]
+    assert found.tables["concepts"]["neuron"].tolist() == [0, 0, 1, 2, 2, 2]  # of 2: downwards
     silent = found.tables["neurons"]
     assert (silent["label"][1], silent["auroc"][1] < 0.01) == ("2", True)
     wider = superposition(acts, labels, least_auroc=0.78).tables["neurons"]["concepts"]

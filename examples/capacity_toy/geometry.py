@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from actlas.plugins.capacity import capacities
 from actlas.plugins.toy import RECIPES, Recipe, ToyTask, Trained, keep_toy, settle, train_relu
@@ -23,18 +24,20 @@ class Known:
     """What an earlier measurement with the same recipe and another implementation gave.
 
     each: dimensions per feature, D / ‖W‖². represented: features. at: line → features near it.
+    typical: least and greatest capacity that represented features were said to have.
     """
 
     each: float | None = None
     represented: int | None = None
     at: Mapping[str, int] = field(default_factory=dict)
+    typical: tuple[float, float] | None = None
 
 
 @dataclass(frozen=True)
 class Setting:
     """Features of importance decay^i in `dims` dimensions, at several densities.
 
-    fill: share of the dimensions that their capacities are known to add up to, at least.
+    least: total capacity that an earlier measurement had at every density, or more.
     """
 
     features: int
@@ -42,7 +45,7 @@ class Setting:
     decay: float
     recipe: str
     known: Mapping[float, Known]
-    fill: float | None = None
+    least: float | None = None
 
     @property
     def name(self) -> str:
@@ -56,14 +59,15 @@ UNEQUAL = (
 )
 EQUAL = (
     Setting(80, 10, 1.0, "wide", {
-        1.0: Known(each=1.0), 0.7: Known(at={"2/3": 9}), 0.5: Known(0.559, 18, {"1/2": 18}),
-        0.2: Known(None, 28, {"2/5": 9}), 0.1: Known(None, 43), 0.05: Known(None, 61),
-        0.02: Known(None, 80),
-    }, 0.999),
+        1.0: Known(1.0), 0.7: Known(at={"2/3": 9}), 0.5: Known(0.559, 18, {"1/2": 18}),
+        0.2: Known(None, 28, {"2/5": 9}), 0.1: Known(None, 43, typical=(0.21, 0.25)),
+        0.05: Known(None, 61, typical=(0.164, 0.164)),
+        0.02: Known(None, 80, typical=(0.125, 0.125)),
+    }, 9.99),
     Setting(200, 20, 1.0, "tms", {
         1.0: Known(1.002), 0.5: Known(0.560, None, {"1/2": 36}),
         0.3: Known(0.503, None, {"1/2": 38}), 0.2: Known(0.356, 55, {"3/8": 37}),
-    }, 0.9988),
+    }, 19.976),
 )  # fmt: skip
 LARGE = Setting(400, 30, 1.0, "tms", dict.fromkeys((0.5, 0.2, 0.05), Known()))
 
@@ -89,12 +93,19 @@ def _cell(setting: Setting, density: float, trained: Trained, folder: Path) -> d
     keep_toy(config, trained, place, samples=200)
     W, known = trained.weights[0, 0], setting.known[density]
     capacity, squares = capacities(W), np.square(W).sum(axis=1)
+    there = squares > HALF
     return {
         "setting": setting.name, "dims": setting.dims, "decay": setting.decay, "density": density,
         "model": place.name, "loss": float(trained.loss[0, 0]), "total": float(capacity.sum()),
-        "each": float(setting.dims / squares.sum()), "represented": int((squares > HALF).sum()),
+        "each": float(setting.dims / squares.sum()), "represented": int(there.sum()),
         "at": {k: int((np.abs(capacity - line) < NEAR).sum()) for k, line in LINES.items()},
         "known_each": known.each, "known_represented": known.represented,
-        "known_at": dict(known.at), "fill": setting.fill, "capacities": capacity.tolist(),
+        "known_at": dict(known.at), "known_typical": known.typical, "least": setting.least,
+        "typical": _median(capacity[there]),
+        "capacities": capacity.tolist(),
         "importance": config.importance,
     }  # fmt: skip
+
+
+def _median(values: NDArray[np.float64]) -> float | None:
+    return float(np.median(values)) if len(values) else None

@@ -1,8 +1,10 @@
 """The page, its cells as JSON, and the verdicts."""
 
 import json
+import shutil
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
+from functools import partial
 from importlib import resources
 from pathlib import Path
 from typing import Any
@@ -11,11 +13,12 @@ import actlas
 from actlas.plugins.capacity import capacity
 from actlas.plugins.toy import ToyTask, toy, train_toy
 
-from . import figures, geometry, study, verdicts
+from . import figures, geometry, starts, study, verdicts
 from .study import Rows, Size
 from .verdicts import Verdict
 
 Say = Callable[[str], None]
+UNFINISHED = "unfinished"  # parts of a run, until all is written
 
 
 @dataclass(frozen=True)
@@ -44,29 +47,53 @@ def write_page(folder: Path, size: Size, say: Say) -> list[Verdict]:
         folder=folder, version=actlas.__version__,
     )  # fmt: skip
     (folder / "report.html").write_text(html, "utf-8")
+    shutil.rmtree(folder / UNFINISHED)
     return judged
 
 
 def _tables(folder: Path, size: Size, say: Say) -> dict[str, Rows]:
-    say("quadratic models: reference cases, boundaries, allocation")
-    found = {
-        "cases": study.cases(),
-        "boundaries": study.located(bias=True) + study.located(bias=False),
-        "allocation": study.allocation(),
-    }
-    say(f"quadratic diagrams, twice {size.quadratic}² cells of 6 starts")
-    found["with bias"] = study.quadratic_cells(size, bias=True)
-    found["without bias"] = study.quadratic_cells(size, bias=False)
-    say("ReLU models: pentagon and pairs")
-    found["outcomes"] = study.outcomes(size)
-    for features in (2, 3):
-        say(f"ReLU diagram, {features} in {features - 1}: {size.relu}² cells, {size.starts} starts")
-        found[f"relu {features}"] = study.relu_cells(size, 2 if features == 2 else 3)
+    """Train everything; what a stopped run had finished is not trained again."""
+    side, brief = size.relu, size.brief
+    steps: list[tuple[str, str, Callable[[], Rows]]] = [
+        ("cases", "quadratic models: reference cases", study.cases),
+        ("boundaries", "boundaries of quadratic models",
+         lambda: study.located(bias=True) + study.located(bias=False)),
+        ("allocation", "allocation by importance", study.allocation),
+        ("minima", "local minima below kurtosis 3", starts.minima),
+        ("with bias", f"quadratic diagram, {size.quadratic}² cells of 6 starts",
+         lambda: study.quadratic_cells(size, bias=True)),
+        ("without bias", "the same without output bias",
+         lambda: study.quadratic_cells(size, bias=False)),
+        ("drawn", "quadratic models trained on samples", lambda: starts.drawn(brief)),
+        ("outcomes", "ReLU models: pentagon and pairs", lambda: study.outcomes(size)),
+        ("pentagons", "ReLU models: pentagons by density", lambda: starts.pentagons(brief)),
+        ("relu 2", f"ReLU diagram, 2 in 1: {side}² cells, {size.starts} starts",
+         lambda: study.relu_cells(size, 2)),
+        ("relu 3", f"ReLU diagram, 3 in 2: {side}² cells, {size.starts} starts",
+         lambda: study.relu_cells(size, 3)),
+    ]  # fmt: skip
+    kept = folder / UNFINISHED
+    kept.mkdir(exist_ok=True)
+    found = {name: _once(kept / name, said, work, say) for name, said, work in steps}
     found["geometry"] = []
     for setting in size.geometry:
-        say(f"ReLU models, {setting.name}: {len(setting.known)} densities")
-        found["geometry"] += geometry.measured(setting, folder / "models", size.brief)
+        work = partial(geometry.measured, setting, folder / "models", brief)
+        said = f"ReLU models, {setting.name}: {len(setting.known)} densities"
+        found["geometry"] += _once(kept / setting.name, said, work, say)
     return found
+
+
+def _once(path: Path, said: str, work: Callable[[], Rows], say: Say) -> Rows:
+    """Do a part of the work, or read what a run that was stopped had of it."""
+    if path.is_file():
+        say(f"{said} (finished before)")
+    else:
+        say(said)
+        part = path.with_suffix(".part")
+        part.write_text(json.dumps(work()), "utf-8")
+        part.replace(path)
+    rows: Rows = json.loads(path.read_text("utf-8"))
+    return rows
 
 
 def _blocks(folder: Path, say: Say) -> tuple[list[dict[str, Any]], Any]:
@@ -86,12 +113,18 @@ def _judged(found: dict[str, Rows]) -> list[Verdict]:
         verdicts.on_boundaries(found["boundaries"]),
         verdicts.on_quadratic(found["with bias"] + found["without bias"]),
         verdicts.on_benefit(found["allocation"]),
+        verdicts.on_minima(found["minima"]),
+        verdicts.on_drawn(found["drawn"]),
         verdicts.on_outcomes(found["outcomes"]),
+        verdicts.on_shares(found["pentagons"]),
+        verdicts.on_losses(found["pentagons"]),
+        verdicts.on_pentagons(found["pentagons"]),
         verdicts.on_relu(found["relu 2"], 2),
         verdicts.on_relu(found["relu 3"], 3),
         verdicts.on_totals(found["geometry"]),
         verdicts.on_known(found["geometry"]),
         verdicts.on_lines(found["geometry"]),
+        verdicts.on_typical(found["geometry"]),
         verdicts.on_unequal(found["geometry"]),
     ]
 
@@ -129,7 +162,7 @@ def _drawings(found: dict[str, Rows], gram: Any) -> list[Drawing]:
          "and ½, where it lingers: a dimension each, and antipodal pairs."),
         (figures.unequal_chart(unequal),
          "Importance falls from feature to feature. Dense features: the most important have a "
-         "dimension each, the others nothing; sparse ones: nearly all share."),
+         "dimension each, the others nothing; sparse ones share in pairs (½), and more are there."),
         (gram,
          "Cosines between the ten features' directions at kurtosis 6, ordered by block: two have a "
          "dimension each, four share two, and four are ignored."),

@@ -21,7 +21,7 @@ from actlas.plugins.toy import (
     train_relu,
 )
 
-from .geometry import EQUAL, UNEQUAL, Setting
+from .geometry import EQUAL, NEAR, UNEQUAL, Setting
 
 Floats = NDArray[np.float64]
 Rows = list[dict[str, Any]]
@@ -30,7 +30,11 @@ ALLOCATED = (10, 4, 0.8)  # features, dimensions, decay of importance
 KURTOSES = (4.0, 6.0, 20.0)
 LOCATED = (4.0, 5.0, 8.0, 10.0, 50.0)
 CASES = ((10, 4, 6.0, 0.8), (6, 2, 5.0, 0.7), (5, 2, 9.0, 1.0), (200, 20, 50.0, 1.0))
-OUTCOMES = ((5, 2), (4, 3), (6, 3))
+OUTCOMES = {
+    (2, 1): [0.5] * 2, (3, 2): [0.5, 0.5, 1.0], (5, 2): [0.4] * 5, (4, 3): [0.5, 0.5, 1.0, 1.0],
+    (6, 3): [0.5] * 6,
+}  # fmt: skip
+"""Features and dimensions; capacities, sorted, of equal sparse features (Elhage et al. 2022)."""
 SPARSE = 0.05
 
 
@@ -159,11 +163,14 @@ def allocation() -> Rows:
 def outcomes(size: Size) -> Rows:
     """Equal sparse features in a ReLU model: what the best of eight starts makes of them."""
     rows = []
-    for features, dims in OUTCOMES:
+    for (features, dims), wanted in OUTCOMES.items():
         found = train_relu(np.ones(features), SPARSE, dims, starts=8, recipe=size.recipe)
-        capacity = np.sort(best_capacities(found)[0])
+        every = np.sort([capacities(W) for W in found.weights[0]], axis=1)
+        capacity = every[found.loss[0].argmin()]
+        alike = (np.abs(every - wanted) <= NEAR).all(axis=1)
         rows.append({
-            "features": features, "dims": dims, "capacities": capacity.tolist(),
+            "features": features, "dims": dims, "wanted": wanted, "alike": int(alike.sum()),
+            "starts": len(every), "capacities": capacity.tolist(),
             "total": float(capacity.sum()), "loss": float(found.loss.min()),
         })  # fmt: skip
     return rows
