@@ -119,7 +119,9 @@ def _build(made: dict[str, Any], analysis: Analysis) -> None:
 
     def base(acts: Activations) -> Result:
         given = made | {"acts": acts}
-        return analysis.joined([one(**{n: given[n] for n in one.needs}) for one in found])
+        return analysis.joined(
+            [one(**{n: given[n] for n in one.wanted(one.settings({}))}) for one in found]
+        )
 
     if "base" in analysis.needs:
         made["base"] = base(made["acts"])
