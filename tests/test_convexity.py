@@ -12,9 +12,10 @@ from sklearn.datasets import load_digits, load_iris
 import actlas
 from actlas import Activations, InputError, Labels, Rows
 from actlas.plugins.convexity import convexity
-from actlas.plugins.convexity.neighbours import nearest
+from actlas.plugins.convexity.neighbours import distinct, nearest
 from actlas.plugins.convexity.networks import network
 from actlas.plugins.convexity.paths import class_paths
+from actlas.plugins.probe import probe
 from actlas.testing import checks
 
 
@@ -626,3 +627,33 @@ def test_rows_are_named_by_their_numbers_in_the_extraction_whatever_was_left_out
     assert acts.places([41, 6]).tolist() == [39, 5]
     with pytest.raises(InputError, match="row 40 is not among the 118 rows"):
         acts.places([7, 40])
+
+
+def test_decision_regions_are_those_that_a_stored_probe_predicts():
+    X, y = blobs(3, 20)
+    acts, labels = Activations.of(X.astype(np.float32)), Labels.of([None, None, *y[2:]])
+    base = probe(acts, labels, permutations=0)
+    told = (X @ base.arrays["coef"].T + base.arrays["intercept"]).argmax(axis=1)
+    assert (told != y).any()
+    result = convexity(acts, labels, base, regions="probe")
+    assert scores(result) == scores(run(X[2:], told[2:]))
+    assert result.arrays["rows"].tolist() == list(range(2, 60))
+    assert summary(result)["unlabelled"] == 2
+    with pytest.raises(InputError, match="convexity needs base"):
+        convexity(acts, labels, regions="probe")
+    wide = Activations.of(np.zeros((60, 7), np.float32))
+    with pytest.raises(InputError, match=r"convexity: the probe reads 6 dimensions, .* have 7"):
+        convexity(wide, labels, base, regions="probe")
+
+
+def test_a_yes_no_label_a_concept_measures_concepts_that_share_rows():
+    X, y = blobs(3, 20)
+    by_class = scores(run(X, y))
+    for label in range(3):
+        assert scores(run(X, y == label))["True"] == by_class[str(label)]
+
+
+def test_rows_as_far_as_each_other_come_by_index_where_some_are_the_same():
+    X = np.array([[0], [1], [-1], [1], [-1]], np.float32)
+    assert nearest(X, 3).index[0].tolist() == [0, 1, 2, 3]
+    assert len(distinct(np.array([[0.0], [-0.0]], np.float32))[0]) == 1

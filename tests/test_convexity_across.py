@@ -1,5 +1,7 @@
 """Convexity over layers, between models and against recall: planted truths and scipy's numbers."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from scipy import stats
@@ -568,3 +570,17 @@ def test_a_base_of_a_site_that_is_not_read_is_refused(store):
             store.run("convexity_change", 1, "layers.0", other=["layers.1"], base=base, halves=0)
     settings = {"other": ["2:layers.0"], "base": [runs[0].id, elsewhere], "halves": 0}
     assert store.run("convexity_change", 1, "layers.0", **settings)
+
+
+def test_half_samples_have_the_classes_that_were_found_and_need_no_probe():
+    acts = [Activations.of(blobs(gap)[0], site=f"layers.{i}") for i, gap in enumerate((1, 4))]
+    labels = names(blobs(1)[1])
+    base = probe(acts[1], labels, permutations=0)
+    found = [convexity(one, labels, base, regions="probe") for one in acts[1:] * 2]
+    result = convexity_layers(
+        Layers.of(acts[1], replace(acts[1], site="layers.2"), bases=found), halves=2, draws=100
+    )
+    assert first(result)["classes"] == 4
+    plain = convexity(acts[1], labels)
+    with pytest.raises(InputError, match=r"regions=probe at .* regions=label"):
+        convexity_layers(Layers.of(acts[1], acts[0], bases=[found[0], plain]))

@@ -1,6 +1,7 @@
 """`convexity_euclidean` gives shares of segments that can be worked out by hand."""
 
 import itertools
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -22,6 +23,7 @@ from actlas import (
 )
 from actlas.plugins.convexity.euclidean import convexity_euclidean
 from actlas.plugins.convexity.euclidean.decisions import Function
+from actlas.plugins.convexity.euclidean.heads import ProbeHead
 from actlas.plugins.convexity.euclidean.pairs import draw
 from actlas.plugins.convexity.euclidean.remarks import remarks
 from actlas.plugins.convexity.euclidean.tables import Class, Summary
@@ -555,3 +557,34 @@ def test_of_classes_that_lead_equally_the_exact_share_is_the_firsts():
     found = summary(run(np.ones((9, 3)), np.arange(9) % 3))  # all means are the same
     assert found["macro"] == pytest.approx(1 / 3)
     assert found["continuum"] == pytest.approx(1 / 3)
+
+
+def test_labels_that_a_head_does_not_know_are_refused_before_any_sample_is_run(tuned, monkeypatch):
+    def never(*_, **__):
+        raise AssertionError("a sample was run")
+
+    model = tuned("bert")
+    monkeypatch.setattr(actlas.LoadedModel, "rerun", never)
+    monkeypatch.setattr(actlas.LoadedModel, "capture", never)
+    with pytest.raises(InputError, match=r"labels has x, y, … and what judges tells"):
+        judged(model, SHORT[:8], "layers.1", [*"xyxyxyxy"])
+
+
+def test_errors_name_the_analysis_that_was_run():
+    for X, y in ((np.eye(4), [*"abcd"]), (np.array([[np.nan], [1.0], [2.0]]), [*"aab"])):
+        with pytest.raises(InputError, match=r"^convexity_euclidean: "):
+            run(X, y, decision="centroid")
+
+
+def test_a_probe_at_a_later_site_reads_the_positions_that_are_the_samples_own():
+    states = torch.arange(12.0).reshape(2, 3, 2) ** 2
+    seen = SimpleNamespace(states={"final": states})
+    own, base = np.array([2, 3]), a_probe(np.eye(2), np.zeros(2), [*"ab"])
+    expected = {
+        "first": [states[0, 0], states[1, 0]],
+        "last": [states[0, 1], states[1, 2]],
+        "mean": [states[0, :2].mean(dim=0), states[1].mean(dim=0)],
+    }
+    for pooling, rows in expected.items():
+        found = ProbeHead(SimpleNamespace(name="final"), base, pooling).logits(seen, own)
+        np.testing.assert_allclose(found, torch.stack(rows))

@@ -10,7 +10,7 @@ import numpy as np
 import vl_convert
 from PIL import Image
 
-from actlas.api.report import LARGEST_SVG, _packed, _picture, _warnings
+from actlas.api.report import LARGEST_SVG, _curve, _packed, _picture, _warnings
 
 
 def points(n):
@@ -47,3 +47,15 @@ def test_a_warning_names_its_sites_unless_all_have_it():
         for site, warnings in said.items()
     ]
     assert _warnings(runs) == ["rank 3", "layers.0, layers.1: slow"]
+
+
+def test_the_headline_stands_over_its_level_of_chance_where_there_is_one():
+    def drawn(**columns):
+        rows = [{"site": site, "macro": 0.6} | columns for site in ("layers.0", "layers.1")]
+        return _curve(SimpleNamespace(headline="macro"), rows)
+
+    for name in ("chance", "null_macro"):
+        assert "dashed: by chance" in drawn(**{name: 0.2})
+        assert "stroke-dasharray" in drawn(**{name: 0.2})
+    for columns in ({}, {"chance": None}, {"null_micro": 0.2}):
+        assert "by chance" not in drawn(**columns)

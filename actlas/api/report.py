@@ -162,8 +162,14 @@ def _curve(analysis: Analysis, rows: list[dict[str, Any]]) -> str:
     if {"low", "high"} <= set(rows[0]):
         band = base.mark_area(opacity=0.2).encode(alt.Y("low:Q", title=title), alt.Y2("high:Q"))
         drawn = band + drawn
-    if f"null_{column}" in rows[0]:
+    if (level := _chance(column, rows)) is not None:
         chance = base.mark_line(strokeDash=[4, 3], color="#767676")
-        drawn += chance.encode(alt.Y(f"null_{column}:Q", title=title))
+        drawn += chance.encode(alt.Y(f"{level}:Q", title=title))
         title += " (dashed: by chance)"
     return _svg(drawn.properties(width=420, height=260, title=f"{title} over the layers"))
+
+
+def _chance(column: str, rows: list[dict[str, Any]]) -> str | None:
+    """Name the column of the headline's level of chance, where any row has one."""
+    known = (name for name in (f"null_{column}", "chance") if name in rows[0])
+    return next((name for name in known if any(row[name] is not None for row in rows)), None)

@@ -272,7 +272,7 @@ def analysis(
     arrays: name → what it holds, with its shape.
     figures: name → function from the tables to a chart.
     headline: column of the first table to draw over the layers; columns low and high beside
-        it are its band, a column null_HEADLINE its level of chance.
+        it are its band, a column null_HEADLINE or chance its level of chance.
     name: how it is called (default: the function's name).
     allow_nonfinite: whether it can take rows with NaN or infinity.
     base: the analysis that it builds on: its result for the same site is `base: Result`, and

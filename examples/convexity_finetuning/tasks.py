@@ -182,7 +182,7 @@ def spoken_digits(size: Size, folder: Path) -> Task:
     parts: dict[bool, list[tuple[int, NDArray[np.float32]]]] = {True: [], False: []}
     for path in sorted(folder.glob("*.wav")):
         digit, _, take = path.stem.split("_")
-        if int(take) < 10 + 2 * size.takes // 3:
+        if int(take) < 10 + size.takes // 3:
             wave, rate = soundfile.read(path, dtype="float32")
             if rate != RATE:
                 continue

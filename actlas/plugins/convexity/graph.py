@@ -12,6 +12,7 @@ from . import figures
 from .neighbours import Neighbours, distinct, nearest
 from .networks import Network, network
 from .paths import ClassPaths, class_paths
+from .probes import predicted
 from .remarks import remarks
 from .sample import Sample, chosen
 from .sketch import sketch
@@ -44,11 +45,18 @@ INTRUDERS = 5  # listed of a class
         "path": figures.path,
     },
     headline="macro",
+    base="probe",
+    when={"base": {"regions": "probe"}},
 )
 def convexity(
     acts: Activations,
     labels: Labels,
+    base: Result | None,
     *,
+    regions: Annotated[
+        Literal["label", "probe"],
+        "classes: the labels, or what a stored probe of the site predicts",
+    ] = "label",
     k: Annotated[int, "neighbours a row"] = 10,
     graph: Annotated[
         Literal["union", "mutual"], "an edge where either has the other as a neighbour, or each"
@@ -81,10 +89,17 @@ def convexity(
     et al. 2025). Chance is exact for this graph: direct edges score 1 whatever the labels are, so
     it is above 1 / classes. Convex regions need not be separable by a plane nor the other way
     round, and after a softmax they are convex by construction.
+
+    regions=probe measures decision regions: rows with a label are in the class that a stored probe
+    of the site predicts of them. Concepts that share rows are a yes/no label set each: the graph
+    is the same, and the class of the yes is the concept.
     """
     _check(k, k_max, per_class, max_pairs, seed)
     if permutations < 0 or permutations == 1:
         raise InputError("convexity: permutations 0 or ≥ 2 are needed")
+    if regions == "probe":
+        assert base is not None  # by `when`
+        labels = predicted(acts, labels, base, "convexity")
     sample = chosen(acts, labels, per_class=per_class, seed=seed)
     X = sample.matrix(standardise=standardise, unit=metric == "cosine")
     most = max(k, k_max)

@@ -13,7 +13,8 @@ from actlas import Activations, InputError, Labels
 class Sample:
     """Chosen rows and their classes.
 
-    rows: (n,) their numbers among those given, rising. codes: (n,) places in names.
+    rows: (n,) their numbers among those given, rising. codes: (n,) places in names. who: the
+    analysis that errors name.
     """
 
     acts: Activations
@@ -21,6 +22,7 @@ class Sample:
     codes: NDArray[np.int64]
     names: tuple[str, ...]
     unlabelled: int
+    who: str = "convexity"
 
     @cached_property
     def numbers(self) -> NDArray[np.int64]:
@@ -37,7 +39,7 @@ class Sample:
         X: NDArray[np.float32] = (self.acts if every else self.acts.take(self.rows)).numpy()
         if not (finite := np.isfinite(X).all(axis=1)).all():
             raise InputError(
-                f"convexity: {int((~finite).sum()):,} of {len(X):,} rows of {self.acts.site} hold "
+                f"{self.who}: {int((~finite).sum()):,} of {len(X):,} rows of {self.acts.site} hold "
                 f"NaN or infinity; leave them out (--nonfinite drop)"
             )
         if standardise:
@@ -48,14 +50,16 @@ class Sample:
             if not length.all():
                 row = int(self.rows[int(np.argmin(length))])
                 raise InputError(
-                    f"convexity: row {row} of {self.acts.site} is zero and has no direction; use "
+                    f"{self.who}: row {row} of {self.acts.site} is zero and has no direction; use "
                     f"metric=euclidean"
                 )
             X = (X / length).astype(np.float32)
         return X
 
 
-def chosen(acts: Activations, labels: Labels, *, per_class: int, seed: int) -> Sample:
+def chosen(
+    acts: Activations, labels: Labels, *, per_class: int, seed: int, who: str = "convexity"
+) -> Sample:
     """Choose the rows with a label, at most `per_class` (0: all) of each, drawn by chance.
 
     Raises InputError where no class has two rows.
@@ -71,9 +75,9 @@ def chosen(acts: Activations, labels: Labels, *, per_class: int, seed: int) -> S
     used, codes = np.unique(codes, return_inverse=True)
     if not len(rows) or np.bincount(codes).max() < 2:
         raise InputError(
-            f"convexity: no class of {labels.name} has two rows, so there are no paths; choose "
+            f"{who}: no class of {labels.name} has two rows, so there are no paths; choose "
             f"labels that several rows share"
         )
     names = tuple(labels.names[code] for code in used)
     unlabelled = len(labels) - int(labels.known.sum())
-    return Sample(acts, rows, codes.astype(np.int64), names, unlabelled)
+    return Sample(acts, rows, codes.astype(np.int64), names, unlabelled, who)

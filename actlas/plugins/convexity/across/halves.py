@@ -66,7 +66,7 @@ class Halves:
         names = names_of(self.base)
         own = {one.name for one in convexity.parameters}  # those beside it have others
         settings = {n: value for n, value in self.base.parameters.items() if n in own} | {
-            "per_class": 0, "k_max": 0, "per_row": False, "permutations": 0
+            "regions": "label", "per_class": 0, "k_max": 0, "per_row": False, "permutations": 0,
         }  # fmt: skip
         values = [names[code] for code in self.codes]
         X, found = acts[rows], np.full((len(self.kept), len(names)), np.nan)

@@ -8,7 +8,17 @@ from numpy.typing import NDArray
 
 from actlas import InputError, Result
 
-SAME = ("k", "graph", "metric", "standardise", "duplicates", "ties", "per_class", "max_pairs")
+SAME = (
+    "regions",
+    "k",
+    "graph",
+    "metric",
+    "standardise",
+    "duplicates",
+    "ties",
+    "per_class",
+    "max_pairs",
+)
 
 
 def check_settings(who: str, sites: Sequence[str], settings: Sequence[Mapping[str, Any]]) -> None:

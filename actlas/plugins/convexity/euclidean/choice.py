@@ -17,9 +17,10 @@ from actlas import (
     load_classifier,
 )
 
+from ..probes import linear, probe_names
 from ..sample import Sample, chosen
 from .decisions import Decision, Floats, Function, Integers, Linear
-from .heads import Head, OwnHead, ProbeHead, linear, probe_names
+from .heads import WHO, Head, OwnHead, ProbeHead
 from .rest import Rest
 
 MLP_WIDTH, MLP_PASSES = 64, 200
@@ -73,15 +74,15 @@ def judge(
     else:
         keep = np.arange(len(given.acts))
     labels = given.labels.take(keep)
-    sample = chosen(given.acts.take(keep), labels, per_class=per_class, seed=seed)
+    sample = chosen(given.acts.take(keep), labels, per_class=per_class, seed=seed, who=WHO)
     rows = keep[sample.rows]
     head: str = how
     decision: Decision
     if how == "network":
-        decision, head = _network(given, rows, padded=padded)
+        decision, head = _network(given, rows, sample.names, padded=padded)
     elif how == "probe":
         assert given.base is not None  # by `when`
-        decision = Linear(linear(sample.matrix(), given.base), probe_names(given.base))
+        decision = Linear(linear(sample.matrix(), given.base, WHO), probe_names(given.base))
     elif how == "centroid":
         decision = _centroid(sample)
     else:
@@ -102,7 +103,9 @@ def _one_row_a_sample(given: Given) -> Integers:
     return np.sort(known[first])
 
 
-def _network(given: Given, rows: Integers, *, padded: bool) -> tuple[Decision, str]:
+def _network(
+    given: Given, rows: Integers, labels: tuple[str, ...], *, padded: bool
+) -> tuple[Decision, str]:
     assert given.model is not None  # by `when`
     assert given.samples is not None
     numbers, head = given.acts.rows.sample[rows], "own"
@@ -119,6 +122,8 @@ def _network(given: Given, rows: Integers, *, padded: bool) -> tuple[Decision, s
             )
         (site,) = model.select(other.acts.site)
         reader, head = ProbeHead(site, other.base, given.samples.pooling), f"probe at {site.name}"
+    if known := reader.known():  # unknown labels are refused before any sample is run
+        _targets(labels, known, given.labels.name)
     (site,) = model.select(_name_in(model, given.model, given.acts.site))
     return Rest(model, site, reader, given.samples, numbers, padded=padded), head
 

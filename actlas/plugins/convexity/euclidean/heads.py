@@ -7,8 +7,10 @@ import numpy as np
 
 from actlas import InputError, LoadedModel, Result
 
+from ..probes import linear, probe_names
 from .decisions import Floats, Integers
 
+WHO = "convexity_euclidean"
 ONE_ROW = ("mean", "first", "last")
 
 
@@ -24,6 +26,10 @@ class Head(ABC):
     @abstractmethod
     def names(self, classes: int) -> tuple[str, ...]:
         """Return the names of the classes."""
+
+    @abstractmethod
+    def known(self) -> tuple[str, ...]:
+        """Return the names that are known before any sample is run; none where none are."""
 
 
 @final
@@ -47,9 +53,16 @@ class OwnHead(Head):
 
     def names(self, classes: int) -> tuple[str, ...]:
         """See `Head.names`."""
+        given = self._given()
+        return tuple(given.get(code, str(code)) for code in range(classes))
+
+    def known(self) -> tuple[str, ...]:
+        """See `Head.known`."""
+        return self.names(len(self._given()))
+
+    def _given(self) -> dict[int, str]:
         given = getattr(self._model.config, "id2label", None) or {}
-        known = {int(code): str(name) for code, name in given.items()}
-        return tuple(known.get(code, str(code)) for code in range(classes))
+        return {int(code): str(name) for code, name in given.items()}
 
 
 @final
@@ -74,25 +87,12 @@ class ProbeHead(Head):
         else:
             inside = (np.arange(states.shape[1]) < real[:, None])[..., None]
             pooled = np.where(inside, states, 0).sum(axis=1) / real[:, None]
-        return linear(pooled, self._probe)
+        return linear(pooled, self._probe, WHO)
 
     def names(self, classes: int) -> tuple[str, ...]:
         """See `Head.names`."""
+        return self.known()
+
+    def known(self) -> tuple[str, ...]:
+        """See `Head.known`."""
         return probe_names(self._probe)
-
-
-def linear(X: Any, probe: Result) -> Floats:
-    """Return the logits (n, classes) of a stored probe."""
-    coef, intercept = probe.arrays["coef"], probe.arrays["intercept"]
-    if X.shape[1] != coef.shape[1]:
-        raise InputError(
-            f"convexity_euclidean: the probe reads {coef.shape[1]} dimensions, these rows have "
-            f"{X.shape[1]}; name a run of probe at the same site with --base"
-        )
-    found: Floats = X.astype(np.float64) @ coef.T + intercept
-    return found
-
-
-def probe_names(probe: Result) -> tuple[str, ...]:
-    """Return the classes that a stored probe tells apart, in the order of its logits."""
-    return tuple(str(name) for name in probe.tables["classes"]["label"])
