@@ -1,6 +1,6 @@
 """The analysis `concept_capacity`: how labelled concepts share the dimensions of a site."""
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Annotated, Any, Literal
 
 import numpy as np
@@ -13,7 +13,7 @@ from .features import Features, Norm, prepared
 from .frame import capacities, frame
 from .measured import Measured, Settings, measure, remarks, tables
 from .moments import Classes, Read
-from .tables import TABLES
+from .tables import TABLES, Summary
 
 Kind = Literal["means", "differences", "probes"]
 Metric = Literal["euclidean", "whitened"]
@@ -41,6 +41,18 @@ class Concept:
 
 
 @dataclass(frozen=True)
+class ConceptSummary(Summary):
+    """How concepts share the dimensions of a site; one row a run."""
+
+    debiased_total: Annotated[
+        float | None, "total of the debiased capacities: without the noise of the means"
+    ]
+    null_debiased_total: Annotated[
+        float, "null_total again: random directions have no noise to take out"
+    ]
+
+
+@dataclass(frozen=True)
 class Controls:
     """What chance and halves of the rows say of the total; one row a run."""
 
@@ -51,7 +63,6 @@ class Controls:
     permuted_total: Annotated[float | None, "mean total with labels permuted between groups"]
     permuted_low: Annotated[float | None, "least of them"]
     permuted_high: Annotated[float | None, "largest of them"]
-    debiased_total: Annotated[float | None, "total of the debiased capacities"]
     clipped: Annotated[int, "debiased capacities that were clipped"]
     reliability: Annotated[float | None, "correlation of capacities from either half"]
     mean_empirical: Annotated[float, "mean squared correlation"]
@@ -96,11 +107,11 @@ class Chosen:
 
 
 @analysis(
-    version=1,
-    tables={**TABLES, "concepts": Concept, "controls": Controls},
+    version=2,
+    tables={**TABLES, "summary": ConceptSummary, "concepts": Concept, "controls": Controls},
     arrays={"directions": "(classes, width) direction of each concept as it was measured"},
     figures={k: figures.ALL[k] for k in ("histogram", "norm", "gram")},
-    headline="total",
+    headline="debiased_total",
 )
 def concept_capacity(
     acts: Activations,
@@ -139,6 +150,9 @@ def concept_capacity(
     groups (debiased). Companions: the squared correlation of label and projection, equal to
     capacity where labels are uncorrelated and the site holds nothing else, and the R² of a ridge
     probe fitted on one half and tested on the other. K centred means span K − 1 dimensions at most.
+    Capacity is a diagnostic, no score: read the debiased total between K − 1 and chance, which has
+    the site's covariance. Below chance, concepts interfere more than random directions would;
+    excess divides by what chance leaves below K − 1, so few classes make it large and unsteady.
     One pass over the rows, double precision sums. Rows without a label are left out.
     """
     settings = Settings(threshold, block_limit, unit=norm == "unit")
@@ -170,7 +184,9 @@ def concept_capacity(
         "controls": _controls(labels, analytic, totals, concepts, _reliability(found, chosen)),
     }
     said = remarks([measured]) + _said(concepts)
-    return Result(tables([measured]) | given, {"directions": made.whole() * made.unit}, said)
+    shared = tables([measured])
+    shared["summary"] = [_summary(shared["summary"][0], concepts)]
+    return Result(shared | given, {"directions": made.whole() * made.unit}, said)
 
 
 def _check(settings: Settings, shrinkage: float, permutations: int, seed: int) -> None:
@@ -221,10 +237,12 @@ def debiased(
 ) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
     """Return capacities (K,) from directions (K, d) of two halves, and which were clipped.
 
-    Every square is a product of the halves, so that their noise cancels on average.
+    Every dot product is of one half with the other, so that its noise cancels on average; of two
+    directions of one half it would not, once centring has given all a common part of the noise.
     """
-    own = np.einsum("ij,ij->i", first, second) ** 2
-    across = (first @ first.T) * (second @ second.T)
+    products = first @ second.T
+    own = np.diag(products) ** 2
+    across = products * products.T
     np.fill_diagonal(across, 0)
     whole = own + across.sum(axis=1)
     C = np.divide(own, whole, out=np.ones(len(own)), where=whole > 0)
@@ -305,6 +323,15 @@ def _tested(fitted: Classes, other: Classes, chosen: Chosen) -> NDArray[np.float
     return r2
 
 
+def _summary(shared: Summary, concepts: list[Concept]) -> ConceptSummary:
+    """Add the debiased total, None where a concept has no second half."""
+    free = [c.debiased for c in concepts if c.debiased is not None]
+    total = sum(free) if len(free) == len(concepts) else None
+    return ConceptSummary(
+        **asdict(shared), debiased_total=total, null_debiased_total=shared.null_total
+    )
+
+
 def _controls(
     labels: Labels,
     analytic: Measured,
@@ -312,7 +339,6 @@ def _controls(
     concepts: list[Concept],
     reliability: float | None,
 ) -> Controls:
-    free = [c.debiased for c in concepts if c.debiased is not None]
     tested = [c.probe_r2 for c in concepts if c.probe_r2 is not None]
     return Controls(
         classes=len(concepts),
@@ -322,7 +348,6 @@ def _controls(
         permuted_total=float(np.mean(totals)) if totals else None,
         permuted_low=min(totals) if totals else None,
         permuted_high=max(totals) if totals else None,
-        debiased_total=sum(free) if free else None,
         clipped=sum(bool(c.clipped) for c in concepts),
         reliability=reliability,
         mean_empirical=float(np.mean([c.empirical for c in concepts])),

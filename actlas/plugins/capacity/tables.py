@@ -18,7 +18,9 @@ class Summary:
     efficiency: Annotated[float, "total / rank; 1 where all features lie in tight blocks"]
     fill: Annotated[float, "total / width"]
     excess: Annotated[
-        float | None, "(total − null_total) / (most − null_total), most = min(features, width)"
+        float | None,
+        "(total − null_total) / (most − null_total), most = min(features, width), of centred ones "
+        "one feature less; below 0: less than chance; unsteady where chance leaves little",
     ]
     mean: Annotated[float, "mean capacity"]
     tenth: Annotated[float, "tenth percentile of capacity"]
