@@ -4,7 +4,7 @@ from dataclasses import fields
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 import actlas
@@ -129,6 +129,9 @@ matrices = st.builds(
 @settings(max_examples=60, deadline=None)
 @given(matrices)
 def test_the_ladder_holds(W):
+    values = np.linalg.svdvals(W)
+    # F has their squares: what is fainter than this is lost in its rounding, as `Frame.rank` says.
+    assume(values[np.linalg.matrix_rank(W) - 1] > 1e-6 * values[0])
     found = frame(prepared(W, "W"))
     C, leverage = found.capacity, found.leverage
     assert found.ratio <= C.sum() * (1 + 1e-9)
