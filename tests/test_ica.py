@@ -672,3 +672,32 @@ def test_principal_axes_are_measured_by_falling_variance():
     mine = result.tables["measures"]["skewness"][result.tables["measures"]["basis"] == "pca"]
     np.testing.assert_allclose(mine, np.abs(stats.skew(Z)), atol=1e-4)
     assert (np.diff(mine) > 0).any()
+
+
+def test_axes_that_all_but_found_their_place_rest_and_all_are_found(monkeypatch):
+    rows, moved = white(mixed(exponential(6_000, 64))), []
+
+    def seen(*given, moving=None, **how):
+        moved.append(64 if moving is None else int(moving.sum()))
+        return step(*given, moving=moving, **how)
+
+    monkeypatch.setattr("actlas.plugins.ica.fastica.step", seen)
+    found = fastica(rows, tol=1e-6)
+    assert min(moved) < 64
+    assert moved[-1] == 64
+    assert found.converged
+    monkeypatch.setattr("actlas.plugins.ica.fastica.MANY", 65)
+    plain = fastica(rows, tol=1e-6)
+    assert np.abs(found.rotation @ plain.rotation.T).max(axis=1).min() > 0.9999
+
+
+def test_axes_that_rest_stay_and_the_others_keep_at_right_angles():
+    rows, W = white(mixed(exponential(2_000, 6))), start(6, 0)
+    moving = np.array([True, False, True, True, False, True])
+    made = step(rows, W, "logcosh", moving=moving)
+    np.testing.assert_array_equal(made.axes[~moving], W[~moving])
+    assert (made.turned[~moving] == 0).all()
+    assert (made.turned[moving] > 0).all()
+    np.testing.assert_allclose(made.axes @ made.axes.T, np.eye(6), atol=1e-9)
+    every = step(rows, W, "logcosh")
+    np.testing.assert_allclose(made.negentropy, every.negentropy, rtol=1e-5)

@@ -14,6 +14,7 @@ def nearest(W: NDArray[np.float64]) -> tuple[NDArray[np.float64], float]:
     """(W Wᵀ)^{-1/2} W, the orthogonal matrix nearest to W, and the least eigenvalue of W Wᵀ.
 
     By torch: numpy's threads spin on after a product, and would halve the speed of a pass.
+    In float32 the squares of an early step's small axes drown.
     """
     import torch
 
@@ -22,6 +23,15 @@ def nearest(W: NDArray[np.float64]) -> tuple[NDArray[np.float64], float]:
     scaled = vectors / values.clamp_min(torch.finfo(torch.float64).tiny).sqrt()
     found: NDArray[np.float64] = (scaled @ (vectors.T @ given)).numpy()
     return found, float(values[0])
+
+
+def perpendicular(W: NDArray[np.float64], axes: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Rows of W without what they have of orthonormal axes (see `nearest` for why by torch)."""
+    import torch
+
+    given, fixed = torch.from_numpy(W), torch.from_numpy(axes)
+    found: NDArray[np.float64] = (given - (given @ fixed.T) @ fixed).numpy()
+    return found
 
 
 class Pace:
@@ -37,27 +47,45 @@ class Pace:
         self._share, self._swings = np.ones(k), np.zeros(k)
         self._last: NDArray[np.float64] | None = None
 
-    def onward(self, W: NDArray[np.float64], new: NDArray[np.float64]) -> NDArray[np.float64]:
-        """From axes (k, k) and where the plain step takes them to where they go."""
-        cosines = (W * new).sum(axis=1)
-        # An axis less peaked than a normal is turned over by every step.
-        move = new * np.where(cosines < 0, -1.0, 1.0)[:, None] - W
-        if self._last is not None:
-            self._adapt(_cosines(move, self._last), 1 - np.abs(cosines) < SETTLED)
-        self._last = move
-        if (self._share == 1).all():
-            return new
-        found, least = nearest(W + self._share[:, None] * move)
-        return found if least > SINGULAR else new
+    def onward(
+        self,
+        W: NDArray[np.float64],
+        new: NDArray[np.float64],
+        moving: NDArray[np.bool_] | None = None,
+    ) -> NDArray[np.float64]:
+        """From axes (k, k) and where the plain step takes them to where they go.
 
-    def _adapt(self, cosines: NDArray[np.float64], settled: NDArray[np.bool_]) -> None:
-        swings = settled & (cosines < SWINGS)
-        self._swings += swings  # what swung once swings again: else it would be let go for ever
+        moving: (k,) axes that the step was of; None: all.
+        """
+        on = np.ones(len(W), bool) if moving is None else moving
+        cosines = (W[on] * new[on]).sum(axis=1)
+        # An axis less peaked than a normal is turned over by every step.
+        move = new[on] * np.where(cosines < 0, -1.0, 1.0)[:, None] - W[on]
+        if self._last is not None:
+            self._adapt(_cosines(move, self._last[on]), 1 - np.abs(cosines) < SETTLED, on)
+        self._last = np.zeros_like(W)
+        self._last[on] = move
+        if (self._share[on] == 1).all():
+            return new
+        found, least = nearest(W[on] + self._share[on, None] * move)
+        gone = new.copy()
+        if least > SINGULAR:
+            gone[on] = found
+        return gone
+
+    def _adapt(
+        self,
+        cosines: NDArray[np.float64],
+        settled: NDArray[np.bool_],
+        on: NDArray[np.bool_] | slice = slice(None),
+    ) -> None:
+        swings, share = settled & (cosines < SWINGS), self._share[on]
+        self._swings[on] += swings  # what swung once swings again: else it is let go for ever
         most = np.where(cosines > CREEPS, LONGEST, 1.0)
-        longer = np.minimum(self._share * (1 + LONGER / (1 + self._swings / 2)), most)
-        shorter = np.maximum(self._share * SHORTER, SHORTEST)
-        changed = np.where(swings, shorter, np.maximum(longer, self._share))
-        self._share = np.where(settled, changed, np.minimum(self._share, 1.0))
+        longer = np.minimum(share * (1 + LONGER / (1 + self._swings[on] / 2)), most)
+        shorter = np.maximum(share * SHORTER, SHORTEST)
+        changed = np.where(swings, shorter, np.maximum(longer, share))
+        self._share[on] = np.where(settled, changed, np.minimum(share, 1.0))
 
 
 def _cosines(a: NDArray[np.float64], b: NDArray[np.float64]) -> NDArray[np.float64]:

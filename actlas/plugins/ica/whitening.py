@@ -138,7 +138,10 @@ def whitening(acts: Activations, weights: NDArray[np.float64], k: int | None) ->
 
 def _eigh(covariance: NDArray[np.float64]) -> tuple[NDArray[Any], NDArray[Any]]:
     """Return eigenvalues descending, and vectors whose largest entry is positive."""
-    values, vectors = np.linalg.eigh(covariance)
+    import torch  # whose threads do not spin on and slow what comes next
+
+    found = torch.linalg.eigh(torch.from_numpy(covariance))
+    values, vectors = found.eigenvalues.numpy(), found.eigenvectors.numpy()
     values, vectors = values[::-1].clip(min=0.0), vectors[:, ::-1]
     peaks = np.take_along_axis(vectors, np.abs(vectors).argmax(axis=0)[None], axis=0)
     return values, vectors * np.where(peaks < 0, -1.0, 1.0)
