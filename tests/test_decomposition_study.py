@@ -1,6 +1,7 @@
 """The study of decompositions: scipy's numbers, closed forms, planted truths, brute force."""
 
 import itertools
+import shutil
 from dataclasses import dataclass
 from math import asin, comb, pi
 from pathlib import Path
@@ -8,9 +9,12 @@ from typing import Annotated
 
 import numpy as np
 import pytest
+from safetensors.numpy import load_file, save_file
 from scipy import stats
 
+import actlas
 from actlas import Activations, InputError, Result, Runs, analysis
+from actlas.cli import main
 from actlas.plugins.decomposition.study import decomposition_study
 from actlas.plugins.decomposition.study.correlating import (
     Drawing,
@@ -827,6 +831,45 @@ def test_it_reads_a_store(sqlite_store, tmp_path):
     assert sqlite_store.run(decomposition_study, runs="all", **settings)[0].reused
     write(tmp_path / "q.csv", "model,series,step,bleu", [*lines[:4], ("m4", "s", 4, 9)])
     assert not sqlite_store.run(decomposition_study, runs="all", **settings)[0].reused
+
+
+def test_the_chain_of_commands(tiny_folder, tmp_path, monkeypatch, capsys):
+    """Two checkpoints: extracted, decomposed and compared, all on the command line."""
+    url, data = f"sqlite:///{tmp_path}/store.db", tmp_path / "texts.txt"
+    data.write_text("the cat sat\nthe dog ran home\n")
+
+    def said(*args):
+        monkeypatch.setattr("sys.argv", ["actlas", *map(str, args), "--store", url])
+        with pytest.raises(SystemExit) as ended:
+            main()
+        text = "".join(capsys.readouterr())
+        assert not ended.value.code, text
+        return text
+
+    for i in range(2):
+        folder = tmp_path / f"m{i}"
+        shutil.copytree(tiny_folder("gpt2"), folder)
+        weights = load_file(folder / "model.safetensors")
+        chance = np.random.default_rng(i)  # other weights in each
+        new = {k: w + chance.normal(0, 0.1, w.shape).astype(w.dtype) for k, w in weights.items()}
+        save_file(new, folder / "model.safetensors", {"format": "pt"})
+        said("extract", folder, data, "--sites", "decomposition", "--pooling", "token",
+             "--dtype", "float32")  # fmt: skip
+        said("run", "decomposition", "--extraction", i + 1, "--detail", "tokens")
+    path = write(
+        tmp_path / "q.csv", "model,series,step,bleu", [("m0", "a", 1, 1), ("m1", "b", 1, 2)]
+    )
+    said("run", "decomposition_study", "--runs", "all", "--qualities", path)
+    with actlas.open(url) as store:
+        one, two, found = (store.result(i) for i in (1, 2, 3))
+        x, y = (r.result.tables["tokens"] for r in (one, two))
+        (row,) = rows(found.result, "agreement", site="layers.1", indicator="cosine",
+                      term="attention")  # fmt: skip
+        at = [(t["site"] == "layers.1") & (t["term"] == "attention") for t in (x, y)]
+        assert row["rho"] == pytest.approx(
+            stats.spearmanr(x["cosine"][at[0]], y["cosine"][at[1]])[0]
+        )
+        assert abs(row["rho"]) < 0.999
 
 
 @pytest.mark.parametrize(
