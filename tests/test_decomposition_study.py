@@ -1,6 +1,7 @@
 """The study of decompositions: scipy's numbers, closed forms, planted truths, brute force."""
 
 import itertools
+import shutil
 from dataclasses import dataclass
 from math import asin, comb, pi
 from pathlib import Path
@@ -8,9 +9,12 @@ from typing import Annotated
 
 import numpy as np
 import pytest
+from safetensors.numpy import load_file, save_file
 from scipy import stats
 
+import actlas
 from actlas import Activations, InputError, Result, Runs, analysis
+from actlas.cli import main
 from actlas.plugins.decomposition.study import decomposition_study
 from actlas.plugins.decomposition.study.correlating import (
     Drawing,
@@ -24,6 +28,8 @@ from actlas.plugins.decomposition.study.correlating import (
 )
 from actlas.plugins.decomposition.study.curves import Column, z_scores
 from actlas.plugins.decomposition.study.sentences import chosen_steps
+from actlas.plugins.decomposition.study.summing import summaries
+from actlas.plugins.decomposition.study.tables import Correlation
 from actlas.plugins.decomposition.study.tokens import effect
 from actlas.plugins.decomposition.study.variance import components, shares
 from actlas.plugins.decomposition.study.warping import (
@@ -58,6 +64,12 @@ def normal(*shape, seed=0):
 def alone(k):
     """Groups of k columns that are in none."""
     return np.zeros((k, 0))
+
+
+@pytest.fixture(scope="module")
+def whole():
+    """The study of the example, for tests that only look at it."""
+    return decomposition_study(example(), qualities=QUALITIES, **QUICK)
 
 
 def rows(result, table, **where):
@@ -371,24 +383,24 @@ def test_permutation_is_calibrated_under_the_null():
 
 def test_curves_of_one_condition_are_nearer(tmp_path):
     """Two training runs that share a curve, two that share another."""
-    t = np.linspace(0, 6, 8)
+    t = np.linspace(0, 6, 6)
     shapes = [np.sin(t), np.sin(t), np.cos(t), np.cos(t)]
     means = np.concatenate([np.outer(s, np.ones(len(COLUMNS))) for s in shapes])
     means += 0.01 * normal(*means.shape)
-    # The last of series 3 has two points more, so all are cut to eight.
-    lines = [(f"m{i}", f"s{i // 8}", i % 8, "ab"[i // 16], i % 8) for i in range(32)]
-    more = [("m32", "s3", 8, "b", 8), ("m33", "s3", 9, "b", 9)]
+    # The last of series 3 has two points more, so all are cut to six.
+    lines = [(f"m{i}", f"s{i // 6}", i % 6, "ab"[i // 12], i % 6) for i in range(24)]
+    more = [("m24", "s3", 6, "b", 6), ("m25", "s3", 7, "b", 7)]
     means = np.concatenate([means, normal(2, len(COLUMNS))])
     path = write(tmp_path / "q.csv", "model,series,step,condition,bleu", [*lines, *more])
     found = decomposition_study(runs_of(means), qualities=path, **QUICK)
     rows_of_one = rows(found, "warping", site="embed", indicator="cosine", term="input")
     k = COLUMNS.index(Column("embed", "cosine", "input"))
-    X = [means[i * 8 : i * 8 + 8, k] for i in range(3)] + [means[[*range(24, 34)], k]]
-    Z = [stats.zscore(x)[:8] for x in X]
+    X = [means[i * 6 : i * 6 + 6, k] for i in range(3)] + [means[18:26, k]]
+    Z = [stats.zscore(x)[:6] for x in X]
     for row in rows_of_one:
         i, j = int(row["series"][1]), int(row["other"][1])
-        assert row["distance"] == pytest.approx(warped_by_hand(Z[i][:8], Z[j][:8]), rel=1e-9)
-        assert row["checkpoints"] == 8
+        assert row["distance"] == pytest.approx(warped_by_hand(Z[i], Z[j]), rel=1e-9)
+        assert row["checkpoints"] == 6
         assert row["within"] == (i // 2 == j // 2)
     assert len(rows_of_one) == 6
     test = rows(found, "permutation", site="embed", indicator="cosine", term="input")[0]
@@ -551,6 +563,14 @@ def test_means_of_samples_do_where_tokens_were_not_kept(tmp_path):
     place = dict(zip(("site", "indicator", "term"), TOKEN_COLUMNS[2], strict=True))
     row = rows(found, "variance", **place)[0]
     assert row["total"] == pytest.approx(sum(p[0] for p in parts))
+    # A sentence whose value is not defined in one of the runs is left out of all.
+    values[1, 3, 2] = np.nan
+    results = [result(np.zeros(len(COLUMNS)), samples=v) for v in values]
+    found = decomposition_study(Runs.of(*results, models=["m0", "m1"]), qualities=path)
+    (row,) = rows(found, "variance", **place)
+    parts = components(values[:, :3, 2:3])
+    assert row["total"] == pytest.approx(sum(p[0] for p in parts))
+    assert row["sentences"] == 3
 
 
 def test_steps_are_those_that_most_training_runs_have():
@@ -568,8 +588,8 @@ def test_steps_are_those_that_most_training_runs_have():
     assert chosen_steps([Run(*range(9))], 1) == [0]
 
 
-def test_variance_over_checkpoints_and_over_training_runs():
-    found = decomposition_study(example(), qualities=QUALITIES, **QUICK)
+def test_variance_over_checkpoints_and_over_training_runs(whole):
+    found = whole
     over = dict.fromkeys(r["over"] for r in rows(found, "variance"))
     assert list(over) == [
         "checkpoints of s0", "checkpoints of s1", "checkpoints of s2",
@@ -627,6 +647,8 @@ def test_sentences_are_drawn_with_all_their_checkpoints():
 
     sample = np.array([2, 0, 2, 1, 0, 2])
     draw = _Sentences(sample)
+    every = {tuple(np.bincount(draw(np.random.default_rng(s)), minlength=6)) for s in range(20)}
+    assert len(every) > 5
     for seed in range(20):
         drawn = draw(np.random.default_rng(seed))
         counts = np.bincount(drawn, minlength=6)
@@ -686,8 +708,8 @@ def test_two_kinds_of_targets_of_one_training_run(tmp_path):
 # The whole
 
 
-def test_the_study_over_checkpoints(tmp_path):
-    found = decomposition_study(example(), qualities=QUALITIES, **QUICK)
+def test_the_study_over_checkpoints(whole):
+    found = whole
     table = rows(found, "correlation")
     assert len(table) == 3 * 2 * (len(COLUMNS) + 8)
     assert {r["metric"] for r in table} == {"bleu", "chrf"}
@@ -705,8 +727,8 @@ def test_the_study_over_checkpoints(tmp_path):
     assert row["rho"] == pytest.approx(stats.spearmanr(x[b] - x[a], y[b] - y[a])[0])
 
 
-def test_the_summary_is_over_training_runs_and_sites():
-    found = decomposition_study(example(), qualities=QUALITIES, **QUICK)
+def test_the_summary_is_over_training_runs_and_sites(whole):
+    found = whole
     for row in rows(found, "summary"):
         mine = rows(found, "correlation", **{k: row[k] for k in ("metric", "indicator", "term")})
         rho = np.array([r["rho"] for r in mine]).reshape(3, 2)  # training runs, sites
@@ -722,12 +744,34 @@ def test_the_summary_is_over_training_runs_and_sites():
         assert row["series"] == 3
 
 
-def test_the_order_of_runs_and_lines_does_not_matter(tmp_path):
+def test_the_summary_counts_intervals_without_zero():
+    ends = [(-0.9, -0.2), (0.1, 0.9), (-0.3, 0.4), (np.nan, np.nan)]
+    table = [
+        Correlation("checkpoint", f"s{i}", "data", "bleu", "embed", "cosine", "input", 0.5, 0.0,
+                    low, high, None, None, None, 9, 36)
+        for i, (low, high) in enumerate(ends)
+    ]  # fmt: skip
+    (row,) = summaries(table)
+    assert row.beyond == pytest.approx(2 / 3)
+    (row,) = summaries(table[3:])
+    assert row.beyond is None
+
+
+def test_time_is_that_of_the_steps(tmp_path):
+    steps, bleu = [1, 2, 40, 100, 101], [3, 1, 4, 1.5, 9]
+    text = HEADER + "".join(f"m{i},s,{steps[i]},{bleu[i]}\n" for i in range(5))
+    found = study(tmp_path, text, runs_of(normal(5, len(COLUMNS))))
+    a, b = pairs_of(5)
+    expected = stats.spearmanr(*(np.array(v)[b] - np.array(v)[a] for v in (steps, bleu)))[0]
+    assert found.tables["correlation"]["step_rho"] == pytest.approx(expected)
+
+
+def test_the_order_of_runs_and_lines_does_not_matter(tmp_path, whole):
     runs = example()
     lines = Path(QUALITIES).read_text().splitlines()
     path = tmp_path / "other.csv"
     path.write_text("\n".join([lines[0], *lines[:0:-1]]))
-    one = decomposition_study(runs, qualities=QUALITIES, **QUICK)
+    one = whole
     two = decomposition_study(Runs(runs.runs[::-1]), qualities=str(path), **QUICK)
     for name in ("correlation", "agreement", "permutation", "variance"):
         assert list(map(str, one.tables[name])) == list(map(str, two.tables[name]))
@@ -789,6 +833,45 @@ def test_it_reads_a_store(sqlite_store, tmp_path):
     assert not sqlite_store.run(decomposition_study, runs="all", **settings)[0].reused
 
 
+def test_the_chain_of_commands(tiny_folder, tmp_path, monkeypatch, capsys):
+    """Two checkpoints: extracted, decomposed and compared, all on the command line."""
+    url, data = f"sqlite:///{tmp_path}/store.db", tmp_path / "texts.txt"
+    data.write_text("the cat sat\nthe dog ran home\n")
+
+    def said(*args):
+        monkeypatch.setattr("sys.argv", ["actlas", *map(str, args), "--store", url])
+        with pytest.raises(SystemExit) as ended:
+            main()
+        text = "".join(capsys.readouterr())
+        assert not ended.value.code, text
+        return text
+
+    for i in range(2):
+        folder = tmp_path / f"m{i}"
+        shutil.copytree(tiny_folder("gpt2"), folder)
+        weights = load_file(folder / "model.safetensors")
+        chance = np.random.default_rng(i)  # other weights in each
+        new = {k: w + chance.normal(0, 0.1, w.shape).astype(w.dtype) for k, w in weights.items()}
+        save_file(new, folder / "model.safetensors", {"format": "pt"})
+        said("extract", folder, data, "--sites", "decomposition", "--pooling", "token",
+             "--dtype", "float32")  # fmt: skip
+        said("run", "decomposition", "--extraction", i + 1, "--detail", "tokens")
+    path = write(
+        tmp_path / "q.csv", "model,series,step,bleu", [("m0", "a", 1, 1), ("m1", "b", 1, 2)]
+    )
+    said("run", "decomposition_study", "--runs", "all", "--qualities", path)
+    with actlas.open(url) as store:
+        one, two, found = (store.result(i) for i in (1, 2, 3))
+        x, y = (r.result.tables["tokens"] for r in (one, two))
+        (row,) = rows(found.result, "agreement", site="layers.1", indicator="cosine",
+                      term="attention")  # fmt: skip
+        at = [(t["site"] == "layers.1") & (t["term"] == "attention") for t in (x, y)]
+        assert row["rho"] == pytest.approx(
+            stats.spearmanr(x["cosine"][at[0]], y["cosine"][at[1]])[0]
+        )
+        assert abs(row["rho"]) < 0.999
+
+
 @pytest.mark.parametrize(
     "check", checks(decomposition_study, inputs={"runs": example()}, qualities=QUALITIES, **QUICK),
     ids=repr,
@@ -809,8 +892,8 @@ def test_figures_of_little_are_drawn(tmp_path):
     ]  # fmt: skip
 
 
-def test_figures_draw_what_the_tables_hold():
-    found = decomposition_study(example(), qualities=QUALITIES, **QUICK)
+def test_figures_draw_what_the_tables_hold(whole):
+    found = whole
     drawn = {name: str(found.figures[name].to_dict()) for name in found.figures}
     assert not any("nothing to draw" in said for said in drawn.values())
     assert "of one condition" in drawn["agreement"]
@@ -947,7 +1030,7 @@ def test_a_cosine_that_is_not_defined_is_left_out(tmp_path):
     assert np.isnan(rows(found, "curves")[k]["mean"])
 
 
-def test_without_tokens_or_conditions_it_says_what_is_not_there(tmp_path):
+def test_without_tokens_or_conditions_it_says_what_is_not_there(tmp_path, whole):
     means = normal(8, len(COLUMNS))
     text = HEADER + "".join(f"m{i},s{i // 4},{i % 4},{i}\n" for i in range(8))
     found = study(tmp_path, text, runs_of(means))
@@ -956,9 +1039,7 @@ def test_without_tokens_or_conditions_it_says_what_is_not_there(tmp_path):
     assert "nothing to permute; say in the column condition" in said
     assert not rows(found, "permutation")
     assert len(rows(found, "warping")) == len(COLUMNS)
-    assert "nothing to permute" not in "\n".join(
-        decomposition_study(example(), qualities=QUALITIES, **QUICK).warnings
-    )
+    assert "nothing to permute" not in "\n".join(whole.warnings)
 
 
 def test_runs_that_kept_other_things_are_counted(tmp_path):

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 import actlas
+from examples.common.verdicts import Verdict
 from examples.decomposition_mt import training
 from examples.decomposition_mt.claims import SHARED, TERMS, claims, controls
 from examples.decomposition_mt.corpus import Pair, make_corpus, read_corpus
@@ -239,3 +240,42 @@ def test_verdicts_follow_what_is_found(done: tuple[Path, Study]) -> None:
     flat = claims(planted(made, lambda *of: 0.5))
     assert [one.verdict for one in flat[7:9]] == ["not supported"] * 2
     assert controls(made)[0].verdict == "supported"
+
+
+def similar(made: Study, **columns: Any) -> Verdict:
+    """The claim on curves of the same data, with other columns in the table it is judged by."""
+    tables = made.study.result.tables
+    rows = [{**row, **columns} for row in tables["permutation"]]
+    found = SimpleNamespace(result=SimpleNamespace(tables={**tables, "permutation": rows}))
+    (one,) = [v for v in claims(replace(made, study=found)) if "similar curves" in v.claim]  # type: ignore[arg-type]
+    return one
+
+
+def test_nearness_that_could_not_be_found_is_not_judged(done: tuple[Path, Study]) -> None:
+    _, made = done
+    few = similar(made)  # two and two training runs: 15 ways, so p is 1/15 at least
+    assert few.verdict == "not testable here"
+    assert "p is 0.067 or more, so that nearness could never be found" in few.why
+    assert similar(made, permutations=5005, p=0.5).verdict == "supported"
+    assert similar(made, permutations=5005, p=0.001).verdict == "not supported"
+
+
+def test_every_training_run_must_have_learnt(done: tuple[Path, Study]) -> None:
+    _, made = done
+    ends = dict.fromkeys(made.series, 40.0)
+
+    def learnt() -> Verdict:
+        scores = [replace(score, bleu=ends[one.series] if one.step == TINY.steps else 0.0)
+                  for one, score in zip(made.checkpoints, made.scores, strict=True)]  # fmt: skip
+        return controls(replace(made, scores=scores))[1]
+
+    ends |= {"mixed 1": 5.0, "kelen 0": 90.0}  # a spread that no interval over runs would bear
+    assert learnt().verdict == "supported"
+    ends["mixed 1"] = 4.9
+    assert learnt().verdict == "not supported"
+    assert "smallest gain over the first checkpoint 4.9 (mixed 1)" in learnt().measured
+
+
+def test_the_shuffled_control_says_what_it_could_not_see(done: tuple[Path, Study]) -> None:
+    _, made = done
+    assert "with 4 training runs a share of up to" in controls(made)[2].why

@@ -1,5 +1,6 @@
 """Analyses over the results of many runs: which runs, what they give, and what is refused."""
 
+import shutil
 import sys
 from dataclasses import dataclass
 from typing import Annotated
@@ -92,6 +93,23 @@ def run_ids(store, folder, numbers, **settings):
     ]  # fmt: skip
 
 
+@pytest.fixture(scope="module")
+def filled(tmp_path_factory):
+    """A store with two runs of `means`, 1 and 2; it is copied, which is quicker than to make it."""
+    folder = tmp_path_factory.mktemp("filled")
+    with actlas.open(f"sqlite:///{folder}/store.db") as opened:
+        assert run_ids(opened, folder, [1, 2]) == [1, 2]
+    return folder / "store.db"
+
+
+@pytest.fixture
+def two(filled, tmp_path):
+    """A store with runs 1 and 2 of `means`, for one test."""
+    shutil.copy(filled, tmp_path / "store.db")
+    with actlas.open(f"sqlite:///{tmp_path}/store.db") as opened:
+        yield opened
+
+
 def test_the_results_of_many_models_are_read(store, tmp_path):
     ids = run_ids(store, tmp_path, [1, 2, 3])
     (run,) = store.run(compared, runs="all")
@@ -105,9 +123,9 @@ def test_the_results_of_many_models_are_read(store, tmp_path):
     assert run.record.extraction_id == 1
 
 
-def test_the_key_is_that_of_the_runs(sqlite_store, tmp_path):
-    store = sqlite_store
-    a, b, c = run_ids(store, tmp_path, [1, 2, 3])
+def test_the_key_is_that_of_the_runs(two, tmp_path):
+    store = two
+    a, b, c = 1, 2, *run_ids(store, tmp_path, [3])
     (first,) = store.run(compared, runs=[a, b])
     assert store.run(compared, runs=f"{b},{a}")[0].reused
     assert store.run(compared, runs=f"{a}-{b}")[0].id == first.id
@@ -119,32 +137,30 @@ def test_the_key_is_that_of_the_runs(sqlite_store, tmp_path):
     assert store.run(compared, runs=b)[0].result.tables["seen"]["run"].tolist() == [b]
 
 
-def test_all_is_the_newest_at_every_site(sqlite_store, tmp_path):
-    run_ids(sqlite_store, tmp_path, [1, 2])
-    newer = run_ids(sqlite_store, tmp_path, [1, 2], scale=2.0)
-    (run,) = sqlite_store.run(compared, runs="all")
+def test_all_is_the_newest_at_every_site(two):
+    newer = [two.run(means, extraction, scale=2.0)[0].id for extraction in (1, 2)]
+    (run,) = two.run(compared, runs="all")
     assert run.result.tables["seen"]["run"].tolist() == newer
     assert run.result.tables["seen"]["mean"].tolist() == [2, 4]
 
 
-def test_runs_are_chosen_by_a_query(sqlite_store, tmp_path):
-    ids = run_ids(sqlite_store, tmp_path, [1, 2, 3])
+def test_runs_are_chosen_by_a_query(two, tmp_path):
+    ids = [1, 2, *run_ids(two, tmp_path, [3])]
     query = "SELECT r.id FROM runs r JOIN extractions e ON e.id = r.extraction_id WHERE e.id != 2 "
     query += "AND r.analysis = 'means'"
-    (run,) = sqlite_store.run(compared, runs=query)
+    (run,) = two.run(compared, runs=query)
     assert run.result.tables["seen"]["run"].tolist() == [ids[0], ids[2]]
-    (run,) = sqlite_store.run(anything, runs=f" with x as ({query}) select * from x")
+    (run,) = two.run(anything, runs=f" with x as ({query}) select * from x")
     assert len(run.record.inputs["runs"]) == 2
     with pytest.raises(InputError, match="first column of the query is no run number"):
-        sqlite_store.run(compared, runs="SELECT analysis FROM runs")
+        two.run(compared, runs="SELECT analysis FROM runs")
     with pytest.raises(actlas.ReadOnlyError):
-        sqlite_store.run(compared, runs="WITH x AS (SELECT 1) DELETE FROM runs")
+        two.run(compared, runs="WITH x AS (SELECT 1) DELETE FROM runs")
     with pytest.raises(InputError, match="no run is chosen; make one with `actlas run means`"):
-        sqlite_store.run(compared, runs="SELECT id FROM runs WHERE id > 99")
+        two.run(compared, runs="SELECT id FROM runs WHERE id > 99")
 
 
-def test_tables_are_read_one_by_one_and_rows_when_asked_for(sqlite_store, tmp_path, monkeypatch):
-    ids = run_ids(sqlite_store, tmp_path, [1, 2])
+def test_tables_are_read_one_by_one_and_rows_when_asked_for(two, monkeypatch):
     seen = []
 
     @analysis(version=1, base="means")
@@ -157,35 +173,33 @@ def test_tables_are_read_one_by_one_and_rows_when_asked_for(sqlite_store, tmp_pa
             assert run.parameters == {"scale": 1.0}
         return Result()
 
-    sqlite_store.run(curious, runs="all")
-    assert seen == [(i, ["rows", "summary"], False, 2) for i in ids]
+    two.run(curious, runs="all")
+    assert seen == [(i, ["rows", "summary"], False, 2) for i in (1, 2)]
     read = []
     original = actlas.api.comparing.read_table
     monkeypatch.setattr(
         actlas.api.comparing, "read_table", lambda *a: read.append(a[2]) or original(*a)
     )
-    sqlite_store.run(compared, runs="all")
+    two.run(compared, runs="all")
     assert read == ["summary", "summary"]
 
 
-def test_a_run_of_any_analysis_is_named(sqlite_store, tmp_path):
-    (a,) = run_ids(sqlite_store, tmp_path, [1])
-    assert sqlite_store.run(anything, runs=a)[0].record.warnings == ["summary", "rows"]
+def test_a_run_of_any_analysis_is_named(two):
+    assert two.run(anything, runs=1)[0].record.warnings == ["summary", "rows"]
     for runs in ((), "all"):
         with pytest.raises(InputError, match=r"anything takes runs of one analysis: .*runs list"):
-            sqlite_store.run(anything, runs=runs)
-    (spectrum,) = sqlite_store.run("spectrum", 1)
+            two.run(anything, runs=runs)
+    (spectrum,) = two.run("spectrum", 1)
     with pytest.raises(InputError, match="analysis spectrum and run 1 means"):
-        sqlite_store.run(anything, runs=[a, spectrum.id])
+        two.run(anything, runs=[1, spectrum.id])
 
 
-def test_runs_that_do_not_compare_are_refused(sqlite_store, tmp_path):
-    store = sqlite_store
-    a, b = run_ids(store, tmp_path, [1, 2])
+def test_runs_that_do_not_compare_are_refused(two, tmp_path):
+    store, a, b = two, 1, 2
     (scaled,) = run_ids(store, tmp_path, [3], scale=2.0)
     with pytest.raises(InputError, match=rf"run {scaled} has scale=2\.0 and run {a} scale=1\.0"):
         store.run(compared, runs=[a, b, scaled])
-    (again,) = run_ids(store, tmp_path, [1], nonfinite="keep")
+    again = store.run(means, 1, nonfinite="keep")[0].id
     with pytest.raises(InputError, match=rf"runs {a} and {again} are both of extraction 1"):
         store.run(compared, runs=[a, again])
     (spectrum,) = store.run("spectrum", 1)
@@ -205,9 +219,8 @@ def test_runs_that_do_not_compare_are_refused(sqlite_store, tmp_path):
     assert len(store.run(compared, runs="3")) == 1
 
 
-def test_other_versions_labels_and_poolings_are_refused(sqlite_store, tmp_path, tiny):
-    store = sqlite_store
-    (a, b) = run_ids(store, tmp_path, [1, 2])
+def test_other_versions_labels_and_poolings_are_refused(two):
+    store, a, b = two, 1, 2
     with store.database.write() as session:
         session.get(actlas.storage.Run, b).version = 2
     with pytest.raises(InputError, match=f"run {b} has version 2 and run {a} 1; runs that are"):
@@ -224,9 +237,8 @@ def test_other_versions_labels_and_poolings_are_refused(sqlite_store, tmp_path, 
         store.run(compared, runs="all")
 
 
-def test_decoders_may_have_read_other_targets(sqlite_store, tmp_path):
-    a, b = run_ids(sqlite_store, tmp_path, [1, 2])
-    with sqlite_store.database.write() as session:
+def test_decoders_may_have_read_other_targets(two):
+    with two.database.write() as session:
         dataset = session.get(actlas.storage.Dataset, 1)
         copy = actlas.storage.Dataset(
             name="texts+generated", digest="x" * 32, samples=3, skipped=0, modality="text"
@@ -237,13 +249,13 @@ def test_decoders_may_have_read_other_targets(sqlite_store, tmp_path):
         assert dataset.samples == 3
         session.get(actlas.storage.Extraction, 2).dataset_id = number
     with pytest.raises(InputError, match="other samples"):
-        sqlite_store.run(compared, runs=[a, b])  # it has no texts yet
-    with sqlite_store.database.write() as session:
-        sqlite_store.database.backend.insert(
+        two.run(compared, runs=[1, 2])  # it has no texts yet
+    with two.database.write() as session:
+        two.database.backend.insert(
             session.connection(), "samples", ["dataset_id", "sample", "text", "target"],
             [(number, i, text, f"t{i}") for i, text in enumerate(TEXTS)],
         )  # fmt: skip
-    table = sqlite_store.run(compared, runs=[a, b])[0].result.tables["seen"]
+    table = two.run(compared, runs=[1, 2])[0].result.tables["seen"]
     assert table["data"].tolist() == ["texts", "texts+generated"]
 
 
@@ -363,8 +375,7 @@ def test_the_kit_does_not_run_what_it_cannot_make_up(monkeypatch):
     assert "runs" in found["is repeatable"]["why"]
 
 
-def test_runs_on_the_command_line(sqlite_store, tmp_path, capsys, monkeypatch):
-    run_ids(sqlite_store, tmp_path, [1, 2])
+def test_runs_on_the_command_line(two, tmp_path, capsys, monkeypatch):
     plugin = tmp_path / "plugin.py"
     plugin.write_text(
         "from dataclasses import dataclass\nfrom typing import Annotated\n"
@@ -375,7 +386,7 @@ def test_runs_on_the_command_line(sqlite_store, tmp_path, capsys, monkeypatch):
         'def listed(runs: Runs) -> Result:\n    """List runs."""\n'
         '    return Result({"seen": [Seen(run.model) for run in runs]})\n'
     )
-    url = sqlite_store.url
+    url = two.url
     command = ["run", "--plugin", str(plugin), "listed", "--store", url]
 
     def said(*more):

@@ -23,7 +23,10 @@ from .training import FULL, QUICK
     "--folder", type=click.Path(path_type=Path), default=Path("demo/decomposition_mt"),
     show_default=True, help="Where everything is put; what is there already is used.",
 )  # fmt: skip
-@click.option("--quick", is_flag=True, help="Smaller models and fewer sentences: a try.")
+@click.option(
+    "--quick", is_flag=True,
+    help="Shows that everything runs: the models hardly learn to translate, so judge no claim.",
+)  # fmt: skip
 def main(folder: Path, quick: bool) -> None:
     """Check the claims of Mickus & Vázquez (2023) on translation models trained here, offline.
 

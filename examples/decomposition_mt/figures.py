@@ -143,7 +143,7 @@ def _dots(study: Study) -> dict[str, Any]:
         for r in correlations(study, site=study.layers[-1])
     ]  # fmt: skip
     base = alt.Chart().encode(alt.Y("term:N", sort=[SHORT[t] for t in TERMS], title=None))
-    x = alt.X("rho:Q", title="ρ with BLEU").scale(domain=[-1, 1])
+    x = alt.X("rho:Q", title="ρ with BLEU").scale(domain=[-1, 1]).axis(values=[-1, -0.5, 0, 0.5, 1])
     filled = alt.condition("datum.sure", alt.value(0.9), alt.value(0.0))
     both = alt.layer(
         base.mark_tick(color="#9aa3af", thickness=1.5).encode(alt.X("partial:Q")),

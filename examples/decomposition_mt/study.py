@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from actlas import Dataset, Store, StoredRun, load_model
+from actlas import Dataset, LoadedModel, Store, StoredRun, load_model
 
 from .corpus import Corpus, Pair, read_corpus
 from .scoring import Score, scored
@@ -89,8 +89,11 @@ def study(shop: Workshop) -> Study:
     made = [c for name in CONDITIONS for seed in range(size.seeds) for c in school.run(name, seed)]
     shop.say("translating the test sentences by every checkpoint")
     scores = [scored(one, shop.corpus.test) for one in made]
-    every = {data: [_decomposed(shop, c, s, data) for c, s in zip(made, scores, strict=True)]
-             for data in (REFERENCE, WRITTEN)}  # fmt: skip
+    every: dict[str, list[StoredRun]] = {REFERENCE: [], WRITTEN: []}
+    for one, score in zip(made, scores, strict=True):
+        model = load_model(str(one.folder), device="cpu")
+        for data, runs in every.items():
+            runs.append(_decomposed(shop, one, score, data, model))
     shop.say("comparing the checkpoints")
     table = _qualities(shop, made, [(s.bleu, s.chrf) for s in scores], "qualities.csv")
     found = _compared(shop, _ids(every.values()), table)
@@ -102,15 +105,15 @@ def study(shop: Workshop) -> Study:
 
 
 def _decomposed(
-    shop: Workshop, checkpoint: Checkpoint, score: Score, data: str, **settings: Any
-) -> StoredRun:
+    shop: Workshop, checkpoint: Checkpoint, score: Score, data: str, model: LoadedModel,
+    **settings: Any,
+) -> StoredRun:  # fmt: skip
     pairs = shop.read
     targets = [pair.english for pair in pairs]
     if data == WRITTEN:  # an empty text cannot be read
         targets = [text or "." for text in score.written[: len(pairs)]]
     dataset = Dataset.of([pair.source for pair in pairs], name=data, targets=targets)
     shop.say(f"{checkpoint.series}, step {checkpoint.step}: {data}")
-    model = load_model(str(checkpoint.folder), device="cpu")
     extraction = shop.store.extract(model, dataset, "decomposition", dtype="float32")
     sites = [record.site for record in extraction.sites]
     return _one(shop.store.run("decomposition", extraction, sites, device="cpu", **settings))
@@ -127,7 +130,11 @@ def _tokens(
     chosen = {steps[place] for place in places}
     kept = [(c, s) for c, s in zip(made, scores, strict=True) if c.step in chosen]
     only = ",".join(layer_names(shop.size)[-2:])
-    runs = [_decomposed(shop, c, s, REFERENCE, detail="tokens", only=only) for c, s in kept]
+    runs = [
+        _decomposed(shop, c, s, REFERENCE, load_model(str(c.folder), device="cpu"),
+                    detail="tokens", only=only)
+        for c, s in kept
+    ]  # fmt: skip
     by_sentence = _sentences(shop, kept)
     shop.say("comparing tokens and sentences")
     return _compared(shop, _ids([runs]), table, sentences=by_sentence)
