@@ -5,8 +5,13 @@ from typing import Any
 
 from actlas import ResultTable
 
-TERMS = ("input", "attention", "cross_attention", "feed_forward", "blocks", "correction")
-COLORS = ("#4c78a8", "#f58518", "#e45756", "#54a24b", "#b279a2", "#9d9da1")
+COLOURS = {
+    "input": "#4c78a8", "word": "#2f5580", "position": "#4c9fd8", "type": "#a6cbea",
+    "attention": "#f58518", "cross_attention": "#e45756", "feed_forward": "#54a24b",
+    "blocks": "#b279a2", "correction": "#9d9da1",
+}  # fmt: skip
+TERMS = tuple(COLOURS)
+BRANCHES = ("attention", "cross_attention", "feed_forward", "blocks")
 TITLES = {
     "relative_dot": "relative dot product",
     "cosine": "cosine",
@@ -21,7 +26,7 @@ def _colour(rows: list[dict[str, Any]], **more: Any) -> Any:
     import altair as alt
 
     used = [term for term in TERMS if any(row["term"] == term for row in rows)]
-    scale = alt.Scale(domain=used, range=[COLORS[TERMS.index(term)] for term in used])
+    scale = alt.Scale(domain=used, range=[COLOURS[term] for term in used])
     return alt.Color("term:N", sort=used, title="term", scale=scale, **more)
 
 
@@ -128,7 +133,7 @@ def _with_final(
     order: list[str], rows: list[dict[str, Any]]
 ) -> tuple[list[str], list[dict[str, Any]]]:
     """Call what lies beyond the last block after the final norm, where it gave anything."""
-    blocks = max(row["layer"] for row in rows if row["term"] not in ("input", "correction"))
+    blocks = max(row["layer"] for row in rows if row["term"] in BRANCHES)
     top = _block(blocks + 1)
     named = [row | {"block": "final"} if row["block"] == top else row for row in rows]
     return ["final" if name == top else name for name in order], named

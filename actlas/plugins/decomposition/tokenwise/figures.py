@@ -92,7 +92,7 @@ def contributions(tables: Mapping[str, ResultTable]) -> Any:
     import altair as alt
 
     every = list(tables["explained"])[:SHOWN_ROWS]
-    shown = {row["row"]: f"{row['text']} → {row['token']}" for row in every}
+    shown = {row["row"]: f"{row['text']} → {row['token']}  ({row['row']})" for row in every}
     rows = [row for row in tables["logits"] if row["row"] in shown]
     names = {(row["term"], row["source"], row["text"]): "" for row in rows}
     places = {"target": 0, "source": 1, "correction": 2}
@@ -117,7 +117,7 @@ def contributions(tables: Mapping[str, ResultTable]) -> Any:
         .mark_rect()
         .encode(
             alt.X("from:N", sort=order, title="token that gives").axis(labelAngle=-45),
-            alt.Y("of:N", sort=list(shown.values()), title="row → token whose logit it is"),
+            alt.Y("of:N", sort=list(shown.values()), title="token → token whose logit it is (row)"),
             alt.Color("contribution:Q", title=["contribution", "(logits)"], scale=scale),
             tooltip=["of:N", "from:N", "contribution:Q", "importance:Q"],
         )
