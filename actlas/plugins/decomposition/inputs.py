@@ -32,7 +32,11 @@ class Tables:
     padded: bool = False
 
 
-_BERT = Tables(*(f"embeddings.{name}_embeddings" for name in ("word", "position", "token_type")))
+_BERT = Tables(
+    "embeddings.word_embeddings",
+    "embeddings.position_embeddings",
+    "embeddings.token_type_embeddings",
+)
 TABLES = {
     "bert": _BERT,
     "roberta": replace(_BERT, padded=True),
@@ -92,7 +96,7 @@ def embedded(
         weight = base.get_submodule(getattr(tables, name)).weight.detach()
         at = torch.from_numpy(np.clip(numbers[name], 0, len(weight) - 1)).to(weight.device)
         found[name] = weight[at].to(bound.dtype)
-    error = relative_error(sum(found.values()), states[bound.start].to(bound.dtype))
+    error = relative_error(torch.stack([*found.values()]).sum(0), states[bound.start].to(bound.dtype))
     if not error <= TOLERANCE[stored]:
         raise InputError(
             f"decomposition: word, position and type do not sum to the stored embedding (relative "

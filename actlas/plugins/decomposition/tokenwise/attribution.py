@@ -175,7 +175,8 @@ def _importance(
         for i, (place, token) in enumerate(zip(places.tolist(), tokens.tolist(), strict=True)):
             every = by.head.logits(states[i] - parts[:, 0, place])
             found[i, some] = chances[i] - _log_probabilities(by.head, every)[:, token]
-    return found / np.log(2)
+    bits: torch.Tensor = found / np.log(2)
+    return bits
 
 
 def _log_probabilities(head: Unembedding, logits: "torch.Tensor") -> "torch.Tensor":
