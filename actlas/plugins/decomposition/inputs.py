@@ -96,7 +96,8 @@ def embedded(
         weight = base.get_submodule(getattr(tables, name)).weight.detach()
         at = torch.from_numpy(np.clip(numbers[name], 0, len(weight) - 1)).to(weight.device)
         found[name] = weight[at].to(bound.dtype)
-    error = relative_error(torch.stack([*found.values()]).sum(0), states[bound.start].to(bound.dtype))
+    summed = torch.stack([*found.values()]).sum(0)
+    error = relative_error(summed, states[bound.start].to(bound.dtype))
     if not error <= TOLERANCE[stored]:
         raise InputError(
             f"decomposition: word, position and type do not sum to the stored embedding (relative "
