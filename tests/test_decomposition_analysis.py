@@ -13,6 +13,7 @@ from actlas.plugins.decomposition import (
     decomposition,
     decomposition_logits,
     decomposition_sources,
+    figures,
 )
 from actlas.plugins.decomposition.indicators import Moments, indicators
 from actlas.testing import checks
@@ -386,3 +387,9 @@ def test_terms_are_summed_as_precisely_as_is_asked(gpt2):
     single = wild("gpt2", torch.float64, vocab_size=VOCABULARY)
     (summary,) = decomposition(captured(single, TEXTS), single).tables["summary"]
     assert summary["precision"] == "float64"
+
+
+def test_figures_show_tokens_of_control_characters_as_escapes_and_no_nan():
+    assert figures.text_of("\x15") == r"\x15"
+    assert figures.text_of(" the") == "the"
+    assert figures.known({"cosine": float("nan"), "text": "a"}) == {"cosine": None, "text": "a"}

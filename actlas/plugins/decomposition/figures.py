@@ -109,7 +109,7 @@ def branches(tables: Mapping[str, ResultTable]) -> Any:
     """What every block gave to every term of the deepest state."""
     import altair as alt
 
-    rows = [row | {"block": _block(row["layer"])} for row in tables["branches"]]
+    rows = [known(row) | {"block": _block(row["layer"])} for row in tables["branches"]]
     if not rows:
         return alt.Chart(title="no layers; run with --by branches").mark_text()
     order = _blocks(row["layer"] for row in rows)
@@ -177,7 +177,7 @@ def logits(tables: Mapping[str, ResultTable]) -> Any:
     import altair as alt
 
     asked = list(tables["explained"])[:SHOWN_LOGITS]
-    names = {row["row"]: f"{_text(row['text'])} → {_text(row['token'])}" for row in asked}
+    names = {row["row"]: f"{text_of(row['text'])} → {text_of(row['token'])}" for row in asked}
     sums: dict[tuple[int, str], float] = {}
     for row in tables["logits"]:
         if row["row"] in names:
@@ -206,8 +206,15 @@ def logits(tables: Mapping[str, ResultTable]) -> Any:
     )
 
 
-def _text(token: str | None) -> str:
-    return "" if token is None else token.strip() or repr(token)
+def text_of(token: str | None) -> str:
+    """A token as it can be drawn: control characters, which no SVG may hold, as escapes."""
+    bare = "" if token is None else token.strip() or repr(token)
+    return bare if bare.isprintable() else repr(bare)[1:-1]
+
+
+def known(row: Mapping[str, Any]) -> dict[str, Any]:
+    """A row without NaN, which JSON does not know; what is undefined is None."""
+    return {name: None if value != value else value for name, value in row.items()}
 
 
 def logit_layers(tables: Mapping[str, ResultTable]) -> Any:
@@ -255,7 +262,7 @@ def sources(tables: Mapping[str, ResultTable]) -> Any:
         sums.setdefault((row["term"], row["query"], row["source"]), []).append(row["norm_ratio"])
         for end in ("query", "source"):
             token = row[f"{end}_token"]
-            names[row["term"], end, row[end]] = f"{row[end]} {token or ''}".strip()
+            names[row["term"], end, row[end]] = f"{row[end]} {text_of(token)}".strip()
     kinds = dict.fromkeys(term for term, _, _ in sums)
     panels = []
     for kind in kinds:
