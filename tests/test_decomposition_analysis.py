@@ -1,5 +1,7 @@
 """`decomposition` and `decomposition_logits`: their tables, and what they refuse."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -11,6 +13,7 @@ from actlas.plugins.decomposition import (
     decomposition,
     decomposition_logits,
     decomposition_sources,
+    figures,
 )
 from actlas.plugins.decomposition.indicators import Moments, indicators
 from actlas.testing import checks
@@ -331,3 +334,62 @@ def test_from_a_store_by_the_preset(tiny_folder, sqlite_store):
     assert summary["stack"] == "decoder"
     assert summary["max_relative_error"] < 1e-5
     assert "cross_attention" in set(tables["indicators"]["term"])
+
+
+@pytest.mark.parametrize("name", ["bert", "roberta", "distilbert", "gpt2"])
+def test_the_input_is_word_position_and_type(name):
+    model = wild(name, torch.float64, vocab_size=VOCABULARY)
+    layers = captured(model, TEXTS)
+    whole = decomposition(layers, model, by="branches", detail="tokens", precision="float64")
+    split = decomposition(
+        layers, model, by="branches", detail="tokens", split_input=True, precision="float64"
+    )
+    names = ["word", "position", *["type"] * (name in ("bert", "roberta"))]
+    for kind, key in (("tokens", ["row", "site"]), ("branches", ["site"])):
+        one, parts = table(whole, kind), table(split, kind)
+        assert list(dict.fromkeys(parts["term"]))[-1] != "input"
+        assert set(parts["term"]) == set(one["term"]) - {"input"} | set(names)
+        summed = parts[parts["term"].isin(names)].groupby(key)["relative_dot"].sum()
+        own = one[one["term"] == "input"].groupby(key)["relative_dot"].sum()
+        np.testing.assert_allclose(summed, own, atol=1e-6)
+    first = table(split, "tokens").query("depth == 0 and term == 'word'").set_index("row")
+    rows = layers[0].rows
+    same = np.flatnonzero(rows.token_id == rows.token_id[0])
+    embedding = model.module.base_model.get_input_embeddings().weight.detach().double()
+    if name == "gpt2":
+        state = torch.from_numpy(layers["embed"].numpy(np.float64))
+        wanted = embedding[rows.token_id].norm(dim=-1) / state.norm(dim=-1)
+        np.testing.assert_allclose(first["norm_ratio"], wanted, rtol=1e-5)
+    assert len(same)
+
+
+def test_an_input_that_is_no_known_sum_is_refused(gpt2):
+    llama = wild("llama", torch.float32, vocab_size=VOCABULARY)
+    with pytest.raises(InputError, match="positions in the embedding of llama; --split-input is"):
+        decomposition(captured(llama, TEXTS), llama, split_input=True)
+    model, layers = gpt2
+    moved = Layers.of(
+        *(
+            Activations.of(a.numpy(), rows=replace(a.rows, position=a.rows.position + 1),
+                           site=a.site)
+            for a in layers
+        )
+    )  # fmt: skip
+    with pytest.raises(InputError, match="do not sum to the stored embedding"):
+        decomposition(moved, model, split_input=True)
+
+
+def test_terms_are_summed_as_precisely_as_is_asked(gpt2):
+    model, layers = gpt2
+    for precision in ("float32", "float64"):
+        (summary,) = decomposition(layers, model, precision=precision).tables["summary"]
+        assert summary["precision"] == precision
+    single = wild("gpt2", torch.float64, vocab_size=VOCABULARY)
+    (summary,) = decomposition(captured(single, TEXTS), single).tables["summary"]
+    assert summary["precision"] == "float64"
+
+
+def test_figures_show_tokens_of_control_characters_as_escapes_and_no_nan():
+    assert figures.text_of("\x15") == r"\x15"
+    assert figures.text_of(" the") == "the"
+    assert figures.known({"cosine": float("nan"), "text": "a"}) == {"cosine": None, "text": "a"}

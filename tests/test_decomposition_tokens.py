@@ -5,10 +5,10 @@ import pytest
 import torch
 import transformers
 
-from actlas import InputError, LoadedModel, Samples, TextFeed
+from actlas import InputError, Layers, LoadedModel, Samples, TextFeed
 from actlas.plugins.decomposition.bound import bind
 from actlas.plugins.decomposition.states import captured
-from actlas.plugins.decomposition.tokenwise import attribution
+from actlas.plugins.decomposition.tokenwise import attribution, figures, groups, passes
 from actlas.plugins.decomposition.tokenwise.analysis import decomposition_tokens
 from actlas.plugins.decomposition.tokenwise.gradients import given_by_token
 from actlas.plugins.decomposition.tokenwise.groups import positions_of, split_start
@@ -351,3 +351,72 @@ def test_the_model_is_as_it_was():
     assert not any(m._forward_hooks or m._forward_pre_hooks for m in whole.module.modules())
     with torch.no_grad():
         assert torch.equal(whole.module(ids).logits, first)
+
+
+@pytest.mark.parametrize("name", ["gpt2", "marian"])
+def test_groups_come_some_at_a_time(model, name, monkeypatch):
+    own = model(name)
+    frozen = frozen_of(own, sides(own)[-1])
+    group = torch.full((len(PADDED), max(LENGTHS)), -1)
+    for i, count in enumerate(LENGTHS):
+        group[i, :count] = torch.arange(count)
+    whole = by_token(frozen)[-1].components[: max(LENGTHS)]
+    widest = max(len(inner.up.weight) for inner in frozen.plan.inner.values())
+    monkeypatch.setattr(groups, "HELD", 2 * group.numel() * widest)
+    parts = list(groups.group_parts(frozen, group, max(LENGTHS)))
+    assert all(len(part) <= 2 for _, part in parts)
+    assert [first for first, _ in parts] == list(range(0, max(LENGTHS), 2))
+    found = torch.cat([part for _, part in parts])
+    gaps = [valid(gap).abs().max() for gap in found - whole]
+    assert max(gaps) < 1e-10 * whole.abs().max()
+
+
+def test_batches_are_no_larger_than_attention_weights_allow(monkeypatch):
+    _, base = headed("AutoModelForCausalLM", "gpt2")
+    samples = Samples.of(tiny.TEXTS, pooling="token")
+    plan = plan_of(base, bind(base), "default", centring_to_bias=False)
+    numbers = list(range(len(tiny.TEXTS)))
+    (whole,) = passes.batches(base, plan, samples, numbers[:8], 8)
+    heads = sum(len(b.heads.output) for b in plan.bound.branches if b.heads)
+    longest = max(len(one) for one in whole.encoded)
+    monkeypatch.setattr(passes, "HELD", 2 * longest**2 * heads)
+    parts = list(passes.batches(base, plan, samples, numbers[:8], 8))
+    assert [one.sample for p in parts for one in p.encoded] == numbers[:8]
+    assert len(parts) > 1
+    for part in parts:
+        size = max(len(one) for one in part.encoded) ** 2 * len(part.encoded) * heads
+        assert size <= passes.HELD
+
+
+@pytest.mark.parametrize("analysis", [decomposition_tokens, attribution.decomposition_token_logits])
+def test_rows_that_are_not_the_positions_are_refused(analysis, monkeypatch):
+    whole, base = headed("AutoModelForCausalLM", "gpt2")
+    monkeypatch.setattr(attribution, "load_language_model", lambda _: whole)
+    samples = Samples.of(tiny.TEXTS[:2], pooling="token")
+    layers = captured(base, samples)
+    with pytest.raises(InputError, match=r"pooled \(word\).*DATA --pooling token"):
+        analysis(layers, base, Samples.of(tiny.TEXTS[:2], pooling="word"))
+    some = Layers.of(*(acts.take(np.arange(1, len(acts))) for acts in layers))
+    with pytest.raises(InputError, match=r"rows of sample 0 are not its .* positions"):
+        analysis(some, base, samples)
+
+
+def test_terms_of_tokens_are_summed_as_precisely_as_is_asked():
+    _, base = headed("AutoModelForCausalLM", "gpt2", torch.float32)
+    samples = Samples.of(tiny.TEXTS[:2], pooling="token")
+    given = decomposition_tokens(captured(base, samples), base, samples, precision="float64")
+    assert next(iter(given.tables["summary"]))["precision"] == "float64"
+
+
+def test_rows_of_like_tokens_have_rows_of_their_own_in_the_figure(explained):
+    _, _, given = explained("AutoModelForCausalLM", "gpt2", target="top", rows=0)
+    table = given.tables["explained"].to_pandas()
+    of = {row["of"] for row in _values(figures.contributions(given.tables))}
+    assert len(of) == min(len(table), figures.SHOWN_ROWS)
+    same = [dict(row, text="a", token="b") for row in given.tables["explained"]]
+    of = {row["of"] for row in _values(figures.contributions({**given.tables, "explained": same}))}
+    assert len(of) == min(len(table), figures.SHOWN_ROWS)
+
+
+def _values(chart):
+    return chart.data["values"]

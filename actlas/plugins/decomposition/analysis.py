@@ -9,9 +9,10 @@ from actlas import InputError, Layers, LoadedModel, Result, analysis, tell
 
 from . import figures
 from .blocks import bind_blocks
-from .bound import Bound, bind
+from .bound import PRECISION, Bound, Precision, bind
 from .check import TOLERANCE, check
 from .indicators import Floats, Gathered, indicators
+from .inputs import embedded, with_inputs
 from .norms import Norm, Statistics
 from .parts import parts
 from .rows import head_rows, indicator_rows, sentence_columns, share_rows, token_columns
@@ -52,12 +53,14 @@ class Found:
     errors: list[Floats]
 
 
-def opened(model: LoadedModel, layers: Layers, method: Method) -> tuple[Bound, float]:
+def opened(
+    model: LoadedModel, layers: Layers, method: Method, precision: Precision = "auto"
+) -> tuple[Bound, float]:
     """Bind a model to an extraction and check it; return also the error of the check."""
     side = side_of(layers)
     if method == "blocks":
-        return bind_blocks(model, side), 0.0
-    bound = bind(model, side)
+        return bind_blocks(model, side, precision), 0.0
+    bound = bind(model, side, precision)
     return bound, check(model, bound)
 
 
@@ -89,7 +92,7 @@ def as_read(
     return terms, state
 
 
-def gather(layers: Layers, bound: Bound, settings: Settings) -> Found:
+def gather(layers: Layers, bound: Bound, settings: Settings, model: LoadedModel) -> Found:
     """Read the rows block by block, and gather their indicators."""
     keep = settings.detail != "none"
     found = Found(Gathered(keep), Gathered(), Gathered(), [])
@@ -97,7 +100,10 @@ def gather(layers: Layers, bound: Bound, settings: Settings) -> Found:
     every = spans(layers)
     for span in every:
         tell(f"rows to {span[1]:,} of {every[-1][1]:,}")
-        _block(bound, states_of(layers, bound, span), settings, wanted, found)
+        states = states_of(layers, bound, span)
+        if len(bound.inputs) > 1:
+            states = embedded(states, layers, bound, model, span, rounding(layers))
+        _block(bound, states, settings, wanted, found)
     return found
 
 
@@ -179,6 +185,8 @@ def decomposition(
     ] = "raw",
     only: Annotated[str | None, "depths, parted by commas (layers.5,final); none: all"] = None,
     special: Annotated[bool, "count tokens that the tokenizer adds"] = True,
+    split_input: Annotated[bool, "word, position and type as terms of their own"] = False,
+    precision: Annotated[Precision, PRECISION] = "auto",
 ) -> Result:
     """Every state as an exact sum of input, attention, feed-forward and correction terms.
 
@@ -195,9 +203,10 @@ def decomposition(
     """
     settings = Settings(method, convention, by, detail, only)
     layers = layers if special else _without_special(layers)
-    bound, model_error = opened(model, layers, method)
+    bound, model_error = opened(model, layers, method, precision)
+    bound = with_inputs(bound) if split_input else bound
     _refuse(layers, bound, settings, model.spec)
-    found = gather(layers, bound, settings)
+    found = gather(layers, bound, settings, model)
     stored = rounding(layers)
     errors = np.concatenate(found.errors)
     refuse_inexact(float(errors.max()), stored)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from actlas import InputError, LoadedModel
 
-from .bound import Bound, Branch, refuse
+from .bound import Bound, Branch, Precision, refuse, summed_in
 from .check import TOLERANCE, relative_error
 from .layouts import Head, Stack, SubLayer
 from .norms import Norm, bind_norm
@@ -18,14 +18,12 @@ if TYPE_CHECKING:
     import torch
 
 
-def bind_blocks(model: LoadedModel, side: str = "") -> Bound:
+def bind_blocks(model: LoadedModel, side: str = "", precision: Precision = "auto") -> Bound:
     """Make a stack of which only the residual stream and the final norm are known.
 
     Raises InputError where there is no final norm: the stream is then normed inside the blocks
     (or never), and its differences are no terms of it.
     """
-    import torch
-
     refuse(model)
     prefix = f"{side}." if side else ""
     names = [name for name in model.sites if name.startswith(f"{prefix}layers.")]
@@ -35,7 +33,7 @@ def bind_blocks(model: LoadedModel, side: str = "") -> Bound:
             f"decomposition: {model.spec} has no norm after its last block, so its stream is not a "
             f"sum of what blocks add; --method blocks is for pre-norm stacks"
         )
-    dtype = torch.float64 if model.dtype == "float64" else torch.float32
+    dtype = summed_in(model, precision)
     kind = str(getattr(model.config, "model_type", type(model.module).__name__))
     spec = SubLayer("blocks", "")
     branches = tuple(

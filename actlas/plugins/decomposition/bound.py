@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from actlas import InputError, LoadedModel
 
@@ -11,6 +11,9 @@ from .norms import Norm, bind_norm
 
 if TYPE_CHECKING:
     import torch
+
+Precision = Literal["auto", "float32", "float64"]
+PRECISION = "in which terms are summed; auto: float64 for a model of it, else float32"
 
 
 @dataclass(frozen=True, eq=False)
@@ -77,7 +80,7 @@ class Bound:
     """One stack of a model, ready to be decomposed.
 
     side: "", "encoder" or "decoder". start: the site of x_0, the embedding before any norm.
-    dtype: in which terms are summed, float64 for a model of it and else float32. device: where.
+    dtype: in which terms are summed. device: where. inputs: the terms that the embedding is.
     """
 
     architecture: str
@@ -91,6 +94,7 @@ class Bound:
     head: Head
     dtype: "torch.dtype"
     device: str
+    inputs: tuple[str, ...] = ("input",)
 
     @property
     def prefix(self) -> str:
@@ -108,7 +112,7 @@ class Bound:
     def terms(self) -> tuple[str, ...]:
         """The names of the terms, in order."""
         kinds = dict.fromkeys(branch.kind for branch in self.branches)
-        return ("input", *kinds, "correction")
+        return (*self.inputs, *kinds, "correction")
 
     @property
     def post(self) -> bool:
@@ -137,19 +141,18 @@ def base_of(model: LoadedModel) -> Any:
     return getattr(model.module, "base_model", model.module)
 
 
-def bind(model: LoadedModel, side: str = "") -> Bound:
+def bind(model: LoadedModel, side: str = "", precision: Precision = "auto") -> Bound:
     """Read the parameters of one stack of a model.
 
-    side: of an encoder–decoder "encoder" or "decoder". Raises InputError for an architecture
+    side: of an encoder–decoder "encoder" or "decoder". precision: in which terms are summed; auto:
+    float64 for a model of it, else float32. Raises InputError for an architecture
     without a layout, a network in training mode, and weights that are no floating-point numbers.
     """
-    import torch
-
     module = base_of(model)
     refuse(model)
     layout = _layout(model)
     stack = layout.stacks[side]
-    dtype = torch.float64 if model.dtype == "float64" else torch.float32
+    dtype = summed_in(model, precision)
     prefix = f"{side}." if side else ""
     count = len(module.get_submodule(stack.blocks))
     config = module.config
@@ -161,6 +164,14 @@ def bind(model: LoadedModel, side: str = "") -> Bound:
         tuple(b for i in range(count) for b in binder.block(i)),
         binder.norm(stack.final_norm), count, stack, layout.head, dtype, model.device,
     )  # fmt: skip
+
+
+def summed_in(model: LoadedModel, precision: Precision) -> "torch.dtype":
+    """Return the dtype in which terms are summed."""
+    import torch
+
+    double = precision == "float64" or (precision == "auto" and model.dtype == "float64")
+    return torch.float64 if double else torch.float32
 
 
 def refuse(model: LoadedModel) -> None:

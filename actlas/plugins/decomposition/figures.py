@@ -5,8 +5,13 @@ from typing import Any
 
 from actlas import ResultTable
 
-TERMS = ("input", "attention", "cross_attention", "feed_forward", "blocks", "correction")
-COLORS = ("#4c78a8", "#f58518", "#e45756", "#54a24b", "#b279a2", "#9d9da1")
+COLOURS = {
+    "input": "#4c78a8", "word": "#2f5580", "position": "#4c9fd8", "type": "#a6cbea",
+    "attention": "#f58518", "cross_attention": "#e45756", "feed_forward": "#54a24b",
+    "blocks": "#b279a2", "correction": "#9d9da1",
+}  # fmt: skip
+TERMS = tuple(COLOURS)
+BRANCHES = ("attention", "cross_attention", "feed_forward", "blocks")
 TITLES = {
     "relative_dot": "relative dot product",
     "cosine": "cosine",
@@ -21,7 +26,7 @@ def _colour(rows: list[dict[str, Any]], **more: Any) -> Any:
     import altair as alt
 
     used = [term for term in TERMS if any(row["term"] == term for row in rows)]
-    scale = alt.Scale(domain=used, range=[COLORS[TERMS.index(term)] for term in used])
+    scale = alt.Scale(domain=used, range=[COLOURS[term] for term in used])
     return alt.Color("term:N", sort=used, title="term", scale=scale, **more)
 
 
@@ -104,7 +109,7 @@ def branches(tables: Mapping[str, ResultTable]) -> Any:
     """What every block gave to every term of the deepest state."""
     import altair as alt
 
-    rows = [row | {"block": _block(row["layer"])} for row in tables["branches"]]
+    rows = [known(row) | {"block": _block(row["layer"])} for row in tables["branches"]]
     if not rows:
         return alt.Chart(title="no layers; run with --by branches").mark_text()
     order = _blocks(row["layer"] for row in rows)
@@ -128,7 +133,7 @@ def _with_final(
     order: list[str], rows: list[dict[str, Any]]
 ) -> tuple[list[str], list[dict[str, Any]]]:
     """Call what lies beyond the last block after the final norm, where it gave anything."""
-    blocks = max(row["layer"] for row in rows if row["term"] not in ("input", "correction"))
+    blocks = max(row["layer"] for row in rows if row["term"] in BRANCHES)
     top = _block(blocks + 1)
     named = [row | {"block": "final"} if row["block"] == top else row for row in rows]
     return ["final" if name == top else name for name in order], named
@@ -172,7 +177,7 @@ def logits(tables: Mapping[str, ResultTable]) -> Any:
     import altair as alt
 
     asked = list(tables["explained"])[:SHOWN_LOGITS]
-    names = {row["row"]: f"{_text(row['text'])} → {_text(row['token'])}" for row in asked}
+    names = {row["row"]: f"{text_of(row['text'])} → {text_of(row['token'])}" for row in asked}
     sums: dict[tuple[int, str], float] = {}
     for row in tables["logits"]:
         if row["row"] in names:
@@ -201,8 +206,15 @@ def logits(tables: Mapping[str, ResultTable]) -> Any:
     )
 
 
-def _text(token: str | None) -> str:
-    return "" if token is None else token.strip() or repr(token)
+def text_of(token: str | None) -> str:
+    """A token as it can be drawn: control characters, which no SVG may hold, as escapes."""
+    bare = "" if token is None else token.strip() or repr(token)
+    return bare if bare.isprintable() else repr(bare)[1:-1]
+
+
+def known(row: Mapping[str, Any]) -> dict[str, Any]:
+    """A row without NaN, which JSON does not know; what is undefined is None."""
+    return {name: None if value != value else value for name, value in row.items()}
 
 
 def logit_layers(tables: Mapping[str, ResultTable]) -> Any:
@@ -250,7 +262,7 @@ def sources(tables: Mapping[str, ResultTable]) -> Any:
         sums.setdefault((row["term"], row["query"], row["source"]), []).append(row["norm_ratio"])
         for end in ("query", "source"):
             token = row[f"{end}_token"]
-            names[row["term"], end, row[end]] = f"{row[end]} {token or ''}".strip()
+            names[row["term"], end, row[end]] = f"{row[end]} {text_of(token)}".strip()
     kinds = dict.fromkeys(term for term, _, _ in sums)
     panels = []
     for kind in kinds:

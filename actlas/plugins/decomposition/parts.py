@@ -47,7 +47,9 @@ def parts(
         yield from walk.block(layer)
     if bound.embed_norm is not None:
         yield from walk.norm(bound.embed_norm, 0)
-    yield Part(0, "input", walk.through(walk.state(bound.start)))
+    for name in bound.inputs:
+        site = bound.start if len(bound.inputs) == 1 else name
+        yield Part(0, name, walk.through(walk.state(site)))
 
 
 class _Down:

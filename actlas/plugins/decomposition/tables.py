@@ -8,8 +8,8 @@ COSINE = "cosine of term and state; null for a term of zeros"
 RATIO = "‖x‖ / ‖e‖"
 DISTANCE = "‖x − e‖"
 TERM = (
-    "input, attention, cross_attention (source), feed_forward, correction (biases, norm shifts); "
-    "blocks where only these are known"
+    "input (or, where it is split, word, position, type), attention, cross_attention (source), "
+    "feed_forward, correction (biases, norm shifts); blocks where only these are known"
 )
 
 

@@ -69,7 +69,8 @@ class Running:
         self.kinds = {kind: place for place, kind in enumerate(bound.terms)}
         x = self.state(bound.start)
         self.terms = x.new_zeros(len(self.kinds), *x.shape)
-        self.terms[0] = x
+        for place, name in enumerate(bound.inputs):
+            self.terms[place] = x if len(bound.inputs) == 1 else self.state(name)
         self.stream = x  # the full state, of which the terms are the sum
 
     def state(self, site: str) -> "torch.Tensor":

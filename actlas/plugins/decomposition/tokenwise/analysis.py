@@ -8,22 +8,20 @@ import numpy as np
 
 from actlas import InputError, Layers, LoadedModel, Result, Samples, analysis, tell
 
-from ..bound import bind
+from ..bound import PRECISION, Precision, bind
 from ..check import TOLERANCE, check
 from ..indicators import Floats, Gathered, indicators
 from ..states import side_of
 from . import figures
 from .gathering import indicator_rows, source_columns
-from .groups import Groups, positions_of, split_start
-from .passes import Batch, batches, plan_of
+from .groups import Groups, group_parts, positions_of, split_start
+from .passes import BATCH, Batch, batches, plan_of, refuse_partial, refuse_pooled
 from .propagate import Plan, Propagation
 from .slopes import Rule
 from .tables import Indicator, Source, Summary
 
 if TYPE_CHECKING:
     import torch
-
-HELD = 1 << 27  # numbers of a component tensor: a batch has as many samples as fit
 
 
 @dataclass(frozen=True)
@@ -45,39 +43,40 @@ def terms_of(plan: Plan) -> tuple[str, ...]:
 
 
 def gather(
-    model: LoadedModel, plan: Plan, samples: Samples, numbers: list[int], groups: Groups
-) -> Found:
+    layers: Layers, model: LoadedModel, plan: Plan, samples: Samples, numbers: list[int],
+    groups: Groups,
+) -> Found:  # fmt: skip
     """Run the samples and gather the indicators of their components."""
     found = Found(Gathered(), [], [])
-    for batch in batches(model, plan, samples, numbers, _batch_size(plan, groups)):
+    for batch in batches(model, plan, samples, numbers, 1 if groups != "pooled" else BATCH):
+        refuse_partial(layers, batch)
         tell(f"sample {batch.encoded[-1].sample + 1:,} of {numbers[-1] + 1:,}")
         _batch(plan, batch, groups, found)
     return found
 
 
-def _batch_size(plan: Plan, groups: Groups) -> int:
-    return 8 if groups == "pooled" else 1
-
-
 def _batch(plan: Plan, batch: Batch, groups: Groups, found: Found) -> None:
+    """Gather the pooled terms of a batch at every depth, and its groups at the deepest."""
     import torch
 
-    group = torch.full(batch.kept.shape, -1)
-    for i, one in enumerate(batch.encoded):
-        group[i, : len(one)] = torch.from_numpy(positions_of(one, groups))
-    kept, names = batch.kept, terms_of(plan)
-    count = int(group.max()) + 1
-    start = split_start(batch.frozen, group.to(plan.bound.device), count)
+    kept = batch.kept
+    start = split_start(batch.frozen, kept.long().to(plan.bound.device) - 1, 1)
     for step in Propagation(batch.frozen, start).steps():
-        state = step.state[kept]
-        pieces = step.components[:, kept]
-        found.errors.append(_errors(pieces, state))
-        pooled = torch.cat([pieces[:count].sum(0, keepdim=True), pieces[count:]])
-        assert len(pooled) == len(names)
-        found.terms.add(step.site, indicators(pooled, state))
-    if groups != "pooled":
-        (one,) = batch.encoded
-        found.sources.append((one.sample, group[0].numpy(), indicators(pieces, state)))
+        state, terms = step.state[kept], step.components[:, kept]
+        found.errors.append(_errors(terms, state))
+        found.terms.add(step.site, indicators(terms, state))
+    if groups == "pooled":
+        return
+    (one,) = batch.encoded
+    group = torch.from_numpy(positions_of(one, groups))
+    count, rest = int(group.max()) + 1, terms[1:]
+    summed, values = torch.zeros_like(state), []
+    for _, parts in group_parts(batch.frozen, group[None].to(plan.bound.device), count):
+        values.append(indicators(parts[:, 0], state))
+        summed += parts[:, 0].sum(0)
+    found.errors.append(_errors(torch.cat([summed[None], rest]), state))
+    values.append(indicators(rest, state))
+    found.sources.append((one.sample, group.numpy(), np.concatenate(values, axis=1)))
 
 
 def _errors(pieces: "torch.Tensor", state: "torch.Tensor") -> Floats:
@@ -111,6 +110,7 @@ def decomposition_tokens(
     first: Annotated[
         int | None, "samples to run, the first of them; none: all, 16 by tokens"
     ] = None,
+    precision: Annotated[Precision, PRECISION] = "auto",
 ) -> Result:
     """Every state as a sum over the tokens that were read, the source and a correction.
 
@@ -123,11 +123,12 @@ def decomposition_tokens(
     dot products. By words or tokens the table `sources` says what each gave to every row's
     deepest state.
     """
-    bound = bind(model, side_of(layers))
+    refuse_pooled(model, samples)
+    bound = bind(model, side_of(layers), precision)
     error = check(model, bound)
     plan = plan_of(model, bound, rule, centring_to_bias=centring_to_bias)
     numbers = list(_numbers(samples, first, by))
-    found = gather(model, plan, samples, numbers, by)
+    found = gather(layers, model, plan, samples, numbers, by)
     errors = np.concatenate(found.errors)
     tolerance = TOLERANCE[model.dtype]
     if not float(errors.max()) <= tolerance:
@@ -140,7 +141,7 @@ def decomposition_tokens(
         bound.architecture, bound.side, by, plan.rule,
         "correction" if centring_to_bias else "each term",
         str(bound.dtype).removeprefix("torch."), float(errors.max()), float(errors.mean()),
-        tolerance, error, len(errors) // len(bound.depths), len(numbers),
+        tolerance, error, int(found.terms.moments[bound.depths[0]].count.max()), len(numbers),
         bound.layers, layers[0].width,
     )  # fmt: skip
     names = terms_of(plan)

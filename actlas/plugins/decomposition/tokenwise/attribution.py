@@ -22,8 +22,8 @@ from ..states import side_of
 from ..unembedding import Unembedding, bind_head, check_head
 from . import figures
 from .gradients import given_by_token
-from .groups import split_start
-from .passes import Batch, batches, plan_of
+from .groups import group_parts, split_start
+from .passes import Batch, batches, plan_of, refuse_partial, refuse_pooled
 from .propagate import Plan, Propagation
 from .slopes import Rule
 from .tables import TokenExplained, TokenLogit
@@ -83,6 +83,7 @@ def decomposition_token_logits(
     what each source position gives. Importance is that of Oh & Schuler 2023 (arXiv 2305.10614):
     log2 p(token) with the state as it is, less that with one token's vector taken away.
     """
+    refuse_pooled(model, samples)
     bound = bind(model, side_of(layers))
     check(model, bound)
     whole = load_language_model(model)
@@ -94,6 +95,7 @@ def decomposition_token_logits(
     logits: dict[str, list[Any]] = {name: [] for name in TokenLogit.__dataclass_fields__}
     explained: list[TokenExplained] = []
     for batch in batches(model, plan, samples, sorted(asked), 1):
+        refuse_partial(layers, batch)
         sample = batch.encoded[0].sample
         tell(f"sample {sample + 1:,} of {max(asked) + 1:,}")
         _sample(explaining, batch, Asked(*asked[sample]), logits, explained)
@@ -164,16 +166,17 @@ def _importance(
     """Return (n, positions): log2 p of each row's token, less that without each token's vector."""
     import torch
 
-    start = split_start(frozen, torch.arange(count, device=places.device)[None], count)
-    *_, last = Propagation(frozen, start).steps()
-    found = []
-    for place, token in zip(places.tolist(), tokens.tolist(), strict=True):
-        state = last.state[0, place]
-        without = state - last.components[:count, 0, place]
-        every = by.head.logits(torch.cat([state[None], without]))
-        chances = _log_probabilities(by.head, every)[:, token]
-        found.append((chances[0] - chances[1:]) / np.log(2))
-    return torch.stack(found)
+    group = torch.arange(count, device=places.device)[None]
+    states = frozen.state(frozen.plan.bound.depths[-1])[0, places]
+    chances = _log_probabilities(by.head, by.head.logits(states)).gather(1, tokens[:, None])
+    found = torch.zeros(len(places), count, dtype=states.dtype, device=states.device)
+    for first, parts in group_parts(frozen, group, count):
+        some = slice(first, first + len(parts))
+        for i, (place, token) in enumerate(zip(places.tolist(), tokens.tolist(), strict=True)):
+            every = by.head.logits(states[i] - parts[:, 0, place])
+            found[i, some] = chances[i] - _log_probabilities(by.head, every)[:, token]
+    bits: torch.Tensor = found / np.log(2)
+    return bits
 
 
 def _log_probabilities(head: Unembedding, logits: "torch.Tensor") -> "torch.Tensor":

@@ -6,6 +6,8 @@ from typing import Any
 
 from actlas import ResultTable
 
+from ..figures import known, text_of
+
 TERMS = ("target", "source", "correction")
 COLORS = ("#4c78a8", "#e45756", "#9d9da1")
 TITLES = {"relative_dot": "relative dot product", "norm_ratio": "norm ratio", "cosine": "cosine"}
@@ -44,7 +46,7 @@ def strip(tables: Mapping[str, ResultTable]) -> Any:
     """What every token gave to the first rows, under the sentence: relative dot product."""
     import altair as alt
 
-    found = [row for row in tables["sources"] if row["source"] is not None]
+    found = [row for row in map(known, tables["sources"]) if row["source"] is not None]
     if not found:
         return alt.Chart(title="no single tokens; run with --by tokens").mark_text()
     start = min(row["row"] for row in found)
@@ -53,7 +55,7 @@ def strip(tables: Mapping[str, ResultTable]) -> Any:
     stop = next((b for a, b in itertools.pairwise(firsts) if _parted(found, a, b)), None)
     sentence = [row for row in sentence if stop is None or row["source"] < stop]
     texts = {row["source"]: row["text"] for row in sentence}
-    label = {at: f"{i + 1} {texts[at]}" for i, at in enumerate(sorted(texts))}
+    label = {at: f"{i + 1} {text_of(texts[at])}" for i, at in enumerate(sorted(texts))}
     rows = [
         {
             "to": label.get(row["row"], f"{row['row'] - start + 1}"),
@@ -92,14 +94,17 @@ def contributions(tables: Mapping[str, ResultTable]) -> Any:
     import altair as alt
 
     every = list(tables["explained"])[:SHOWN_ROWS]
-    shown = {row["row"]: f"{row['text']} → {row['token']}" for row in every}
-    rows = [row for row in tables["logits"] if row["row"] in shown]
+    shown = {
+        row["row"]: f"{text_of(row['text'])} → {text_of(row['token'])}  ({row['row']})"
+        for row in every
+    }
+    rows = [known(row) for row in tables["logits"] if row["row"] in shown]
     names = {(row["term"], row["source"], row["text"]): "" for row in rows}
     places = {"target": 0, "source": 1, "correction": 2}
     order = []
     for i, key in enumerate(sorted(names, key=lambda k: (places[k[0]], k[1] or 0))):
         term, _, text = key
-        names[key] = f"{i + 1} {text or term}" + (" (source)" if term == "source" else "")
+        names[key] = f"{i + 1} {text_of(text) or term}" + (" (source)" if term == "source" else "")
         order.append(names[key])
     drawn = [
         {
@@ -117,7 +122,7 @@ def contributions(tables: Mapping[str, ResultTable]) -> Any:
         .mark_rect()
         .encode(
             alt.X("from:N", sort=order, title="token that gives").axis(labelAngle=-45),
-            alt.Y("of:N", sort=list(shown.values()), title="row → token whose logit it is"),
+            alt.Y("of:N", sort=list(shown.values()), title="token → token whose logit it is (row)"),
             alt.Color("contribution:Q", title=["contribution", "(logits)"], scale=scale),
             tooltip=["of:N", "from:N", "contribution:Q", "importance:Q"],
         )

@@ -1,16 +1,18 @@
 """What the embedding is split into: all tokens together, words, or every token by itself."""
 
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-from .propagate import Frozen
+from .propagate import Frozen, Propagation
 
 if TYPE_CHECKING:
     import torch
 
 Groups = Literal["pooled", "words", "tokens"]
+HELD = 1 << 23  # numbers that feed-forward networks hold of the components that are run at once
 
 
 def positions_of(one: Any, groups: Groups) -> NDArray[np.int64]:
@@ -50,3 +52,24 @@ def split_start(frozen: Frozen, group: "torch.Tensor", count: int) -> "torch.Ten
     for k in range(count):
         found[k] = x * (group == k).unsqueeze(-1)
     return found
+
+
+def group_parts(
+    frozen: Frozen, group: "torch.Tensor", count: int
+) -> "Iterator[tuple[int, torch.Tensor]]":
+    """Yield what groups are in the deepest state, some at a time, in bounded memory.
+
+    group: (batch, positions) of each position, −1 for padding. Yields the first group's number
+    and (groups, batch, positions, width). Source and correction, which are no group's, are left
+    out, so constants are too.
+    """
+    import torch
+
+    x = frozen.state(frozen.plan.bound.start)
+    widest = max((len(one.up.weight) for one in frozen.plan.inner.values()), default=0)
+    size = max(1, HELD // (group.numel() * max(widest, x.shape[-1])))
+    for first in range(0, count, size):
+        own = torch.arange(first, min(first + size, count), device=x.device)
+        start = x * (group == own[:, None, None]).unsqueeze(-1)
+        *_, last = Propagation(frozen, start, source=None, constants=False).steps()
+        yield first, last.components

@@ -4,7 +4,9 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from actlas import InputError, LoadedModel, Samples
+import numpy as np
+
+from actlas import InputError, Layers, LoadedModel, Samples
 
 from ..bound import Bound
 from .layers import feed_forward
@@ -14,7 +16,8 @@ from .slopes import Rule, settled
 if TYPE_CHECKING:
     import torch
 
-BATCH = 8  # samples that are run at once
+BATCH = 8  # samples that are run at once, fewer where they are long
+HELD = 1 << 25  # attention weights that are held of a pass
 
 
 @dataclass(frozen=True, eq=False)
@@ -55,8 +58,11 @@ def batches(
     import torch
 
     site = model.sites[plan.bound.depths[0]]
-    for start in range(0, len(numbers), size):
-        encoded = samples.encoded(model, site, numbers[start : start + size])
+    every = (
+        samples.encoded(model, site, numbers[start : start + size])
+        for start in range(0, len(numbers), size)
+    )
+    for encoded in (part for some in every for part in _parted(plan, some)):
         batch = model.feed.collate(encoded)
         frozen = run(model, plan, batch)
         kept = torch.zeros(batch.shape, dtype=torch.bool)
@@ -65,3 +71,34 @@ def batches(
                 raise InputError(f"decomposition: sample {one.sample} has no positions")
             kept[i, : len(one)] = True
         yield Batch(encoded, frozen, kept)
+
+
+def _parted(plan: Plan, encoded: Sequence[Any]) -> Iterator[Sequence[Any]]:
+    """Part samples into batches whose attention weights fit what may be held, or single ones."""
+    heads = sum(len(branch.heads.output) for branch in plan.bound.branches if branch.heads)
+    start = 0
+    for stop in range(1, len(encoded) + 1):
+        longest = max(len(one) for one in encoded[start : stop + 1])
+        if stop == len(encoded) or (stop + 1 - start) * longest**2 * heads > HELD:
+            yield encoded[start:stop]
+            start = stop
+
+
+def refuse_pooled(model: LoadedModel, samples: Samples) -> None:
+    """Raise InputError where a row is not one position, with the command that stores those."""
+    if samples.pooling != "token":
+        raise InputError(
+            f"decomposition: a row is pooled ({samples.pooling}), and terms are of single "
+            f"positions; to store those: actlas extract {model.spec} DATA --pooling token"
+        )
+
+
+def refuse_partial(layers: Layers, batch: Batch) -> None:
+    """Raise InputError where rows are not all positions of their sample, in order."""
+    rows = layers[0].rows
+    for one in batch.encoded:
+        if not np.array_equal(rows.position[rows.sample == one.sample], np.arange(len(one))):
+            raise InputError(
+                f"decomposition: the rows of sample {one.sample} are not its {len(one)} positions; "
+                f"keep all of them (--nonfinite keep), or extract again with --pooling token"
+            )

@@ -110,13 +110,13 @@ class Propagation:
     start: (components, batch, positions, width) what the embedding is split into, with zeros for
     the source (where there is cross-attention, the last but one) and the correction.
     memory: what cross-attention reads, where it is not what the pass had. source: the component
-        that gets what it gives. constants: whether biases and intercepts are added; without them
-        all is linear.
+        that gets what it gives; None: it is not among these. constants: whether biases
+        and intercepts are added; without them all is linear.
     """
 
     def __init__(
         self, frozen: Frozen, start: "torch.Tensor", *,
-        memory: "torch.Tensor | None" = None, source: int = -2, constants: bool = True,
+        memory: "torch.Tensor | None" = None, source: int | None = -2, constants: bool = True,
     ):  # fmt: skip
         self.frozen, self.x, self.constants = frozen, start, constants
         self.memory = frozen.memory if memory is None else memory
@@ -166,8 +166,10 @@ class Propagation:
         """Cross-attention reads the encoder alone: all it gives is the source's."""
         import torch
 
-        assert self.memory is not None
         given = torch.zeros_like(x)
+        if self.source is None:
+            return given
+        assert self.memory is not None
         given[self.source] = attended(branch, self.weights(branch), self.memory[None])[0]
         return given
 
