@@ -221,6 +221,8 @@ def test_a_rule_that_does_not_fit_is_refused():
 def headed(kind, name, dtype=torch.float64):
     """A tiny model that reads texts, with its head and without."""
     config = tiny.config(name)
+    if name == "gemma2":
+        config.final_logit_softcapping = 1.0  # where it matters
     torch.manual_seed(0)
     module = made_wild(getattr(transformers, kind).from_config(config)).to(dtype).eval()
     feed = TextFeed(tiny.tokenizer(wrapped=name not in tiny.DECODERS), config, 30)
@@ -259,12 +261,18 @@ def test_what_tokens_give_to_a_logit_sums_to_the_models_own(explained, kind, nam
     logits = given.tables["logits"].to_pandas()
     summed = logits.groupby("row").contribution.sum().reindex(table.row)
     assert np.allclose(summed, table.summed)
-    if name == "gpt2":
+    if name in ("gpt2", "gemma2"):
         texts = whole.tokenizer(tiny.TEXTS[0], return_tensors="pt")["input_ids"]
         with torch.no_grad():
-            own = whole.module(texts).logits[0, :-1].gather(1, texts[0, 1:, None])[:, 0]
+            every = whole.module(texts).logits[0, :-1]
+        own, likely = (
+            found.gather(1, texts[0, 1:, None])[:, 0] for found in (every, every.softmax(-1))
+        )
         count = min(len(own), 12)
-        assert np.allclose(table.logit[:count], own[:count].numpy(), atol=1e-9)
+        assert np.allclose(table.probability[:count], likely[:count].numpy(), atol=1e-7)
+        cap = getattr(whole.config, "final_logit_softcapping", None)
+        capped = table.logit if cap is None else cap * np.tanh(table.logit / cap)
+        assert np.allclose(capped[:count], own[:count].numpy(), atol=1e-6)
         assert table.token_id[:count].tolist() == texts[0, 1 : count + 1].tolist()
         early = logits[(logits.term == "target")]
         assert (early.source <= early.row).all()

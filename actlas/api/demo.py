@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from ..core import read_dataset
 from ..registry import Analysis, registry
 from .extracting import Work
 from .handles import StoredExtraction, StoredRun
@@ -13,10 +14,17 @@ from .store import Store, open, store_url
 
 MODEL, DATASET = "actlas:demo", "actlas:concepts"
 BESIDE = {"other", "others", "runs"}  # what the demo does not make first
+# What reads branches has an extraction of its own, of the first sentences, one row a token.
+BRANCHES = {"decomposition", "decomposition_sources", "decomposition_tokens"}
+SITES, SENTENCES = "decomposition,layers.*.heads", 100
+PREDICTS = {"decomposition_logits", "decomposition_token_logits"}  # the demo model has no such head
 LABELS, GROUPS = "category@target", "word@target"
 # By analysis: what its section is called, and its settings there.
 SETTINGS: dict[str, dict[str, dict[str, Any]]] = {
     "ica": {"ica": {"n_components": 16}},  # all take minutes a site
+    "decomposition": {"decomposition": {"by": "heads"}},
+    "decomposition_sources": {"decomposition_sources": {"layer": 5}},
+    "decomposition_tokens": {"decomposition_tokens": {"by": "tokens", "first": 4}},
     "capacity": {
         "capacity of token embeddings": {"parameter": "embeddings.word_embeddings.weight"},
         "capacity of neurons' output directions": {
@@ -45,6 +53,9 @@ def run_demo(
     """
     folder.mkdir(parents=True, exist_ok=True)
     store = open(store_url(str(folder / "actlas.db")))
+    say(f"extracting branches of {MODEL} over {SENTENCES} sentences, one row a token")
+    few = read_dataset(DATASET, limit=SENTENCES)
+    branches = store.extract(MODEL, few, SITES, pooling="token")  # the first: not the newest
     say(f"extracting {MODEL} over {DATASET}, one row a word")
     extraction = store.extract(MODEL, DATASET, pooling="word", progress=True, on_plan=on_plan)
     runs: dict[str, list[StoredRun]] = {}
@@ -54,11 +65,12 @@ def run_demo(
             say(f"warning: {plugin.error}")
         if analysis is None or plugin.source != "actlas" or BESIDE & set(analysis.needs):
             continue
-        if not set(analysis.bases) <= set(runs):
+        if not set(analysis.bases) <= set(runs) or analysis.name in PREDICTS:
             continue
+        read = branches if analysis.name in BRANCHES else extraction
         say(f"running {analysis.name}: {analysis.summary}")
         for title, settings in SETTINGS.get(analysis.name, {analysis.name: {}}).items():
-            runs[title] = _run(store, analysis, extraction, settings)
+            runs[title] = _run(store, analysis, read, settings)
     report = write_report(store, extraction, runs, folder / "report.html")
     return Demo(store, extraction, runs, report)
 

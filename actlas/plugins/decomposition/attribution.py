@@ -173,7 +173,7 @@ def _asked(
 ) -> Asked:  # fmt: skip
     """Say which rows and tokens are meant."""
     if most < 0:
-        raise InputError("decomposition_logits: rows must be 0 (all) or more")
+        raise InputError("decomposition: rows must be 0 (all) or more")
     places = np.arange(len(layers[0]))[: most or None]
     if target == "next":
         places, tokens = following(layers[0].rows, head, most)
@@ -196,10 +196,10 @@ def following(
         places = np.flatnonzero(follows & (known.token_id[1:] >= 0))
     places = places[: most or None]
     if not len(places):
-        raise InputError("decomposition_logits: no row is followed by another; use --target top")
+        raise InputError("decomposition: no row is followed by another; use --target top")
     tokens = known.token_id[places + (not masked)]
     if (tokens < 0).any():
-        raise InputError("decomposition_logits: rows have no token; use --target top")
+        raise InputError("decomposition: rows have no token; use --target top")
     return places, tokens
 
 
@@ -227,7 +227,7 @@ def numbered(model: LoadedModel, head: Unembedding, named: str) -> int:
         found = model.tokenizer(named, add_special_tokens=False)["input_ids"]
     if len(found) != 1 or found[0] >= count:
         raise InputError(
-            f"decomposition_logits: {named!r} is {len(found)} tokens of {count:,}, not one; name "
+            f"decomposition: {named!r} is {len(found)} tokens of {count:,}, not one; name "
             f"one by its text (a space before it counts) or its number, or use next or top"
         )
     return int(found[0])
