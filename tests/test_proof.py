@@ -385,7 +385,7 @@ def test_what_storage_adds_widens_the_tolerance(tiny):
     window.data["layers.1"] = window.data["layers.1"] + 0.01
     with pytest.raises(ProofError):
         prove(run, window)
-    (wide,) = prove(run, window, lambda site, rows: (window.data[site][rows], 0.02))
+    (wide,) = prove(run, window, lambda site, rows: (window.data[site][rows], 0.02, False))
     own = run.capture([window.witnesses[0].encoded])["layers.1"]
     assert wide.tolerance - plain.tolerance == pytest.approx(0.02 / own.abs().mean(), rel=0.5)
     assert plain.tolerance < wide.difference < wide.tolerance

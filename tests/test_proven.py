@@ -159,14 +159,16 @@ def test_rows_read_back_are_those_that_were_packed(dtype):
     packed = list(pack(given, dtype))
     assert len(packed) > 1
     rows = np.array([3, 39_999, 0, 24_000])
-    found, step = reread(packed, 32, rows)
+    found, step, halves = reread(packed, 32, rows)
     apart = np.abs(found - given[rows].float().numpy())
     if dtype == "int8":
         rest = np.delete(apart, 5, axis=1)
         assert rest.max() / 1.001 <= step < 4 * rest.max()
         assert (apart[:, 5] <= np.abs(found[:, 5]) / 2048).all()
+        assert halves
     else:
         assert step == apart.max() == 0
+        assert halves == (dtype == "float16")
     assert reread(packed, 32, np.empty(0, np.int64))[0].shape == (0, 32)
 
 
@@ -196,9 +198,10 @@ def test_int8_is_allowed_half_a_step_and_no_more(tiny):
     half = []
 
     def stored(site, rows):
-        found, step = reread(packed, 16, rows)
+        found, step, halves = reread(packed, 16, rows)
         half.append((found, step))
-        return torch.from_numpy(found), step
+        assert not halves
+        return torch.from_numpy(found), step, halves
 
     (plain,) = prove(run, window)
     (proof,) = prove(run, window, stored)
@@ -206,6 +209,13 @@ def test_int8_is_allowed_half_a_step_and_no_more(tiny):
     wanted = plain.tolerance + step / np.abs(found).mean()
     assert proof.tolerance == pytest.approx(wanted, rel=0.01)
     assert proof.tolerance / 20 < proof.difference <= proof.tolerance
+
+
+def test_rows_that_int8_would_spoil_are_proven_as_float16(demo_model, store):
+    few = actlas.read_dataset("actlas:concepts", limit=40)
+    extraction = store.extract(demo_model, few, "layers.3", dtype="int8")
+    found = extraction.activations("layers.3").numpy()
+    np.testing.assert_array_equal(found, found.astype(np.float16))
 
 
 @pytest.mark.parametrize("kind", MEDIA)

@@ -311,9 +311,9 @@ def _prove(
 
     packed = pack_window(window, place.extraction.dtype)
 
-    def stored(site: str, rows: NDArray[np.int64]) -> tuple[torch.Tensor, float]:
-        found, step = reread(packed[site], window.data[site].shape[1], rows)
-        return torch.from_numpy(found), step
+    def stored(site: str, rows: NDArray[np.int64]) -> tuple[torch.Tensor, float, bool]:
+        found, step, halves = reread(packed[site], window.data[site].shape[1], rows)
+        return torch.from_numpy(found), step, halves
 
     record_proofs(database, place.extraction, prove(extractor, window, stored))
     return packed

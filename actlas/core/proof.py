@@ -19,7 +19,8 @@ if TYPE_CHECKING:
     from .feeds import Encoded
     from .tokens import Pooled
 
-Stored = Callable[[str, NDArray[np.int64]], "tuple[torch.Tensor, float]"]
+HALF = 2.0**-10  # epsilon of float16
+Stored = Callable[[str, NDArray[np.int64]], "tuple[torch.Tensor, float, bool]"]
 SINGLE = "single forward"
 HIDDEN = "hidden states"
 
@@ -55,7 +56,8 @@ def prove(extractor: Extractor, window: Window, stored: Stored | None = None) ->
     window: one from this extractor; its witnesses (see `Window`) are compared.
     stored: gives the rows of a window at a site as storage has them (rows, width), and the
         greatest error that its rounding adds to a number (int8), by which the tolerance is
-        widened. Without it the window's own rows are compared.
+        widened, and whether some of them are float16 all the same. Without it the window's own
+        rows are compared.
 
     Costs three forward passes of one short sample each.
     """
@@ -74,8 +76,10 @@ def measure(extractor: Extractor, window: Window, stored: Stored | None = None) 
     own = _hidden(extractor, window.witnesses[-1].encoded, alone[-1]) if alone else {}
     proofs = []
     for name, site in wanted.items():
-        rows, single, step = compared[name]
+        rows, single, step, halves = compared[name]
         bound = tolerance(model, site, extractor.options.dtype)
+        if halves and extractor.options.dtype == "int8":
+            bound += HALF
         bound += step / scale if step and (scale := _scale(single)) else 0.0
         found = Proof(name, difference(rows, single), bound, SINGLE)
         if name in own:
@@ -220,10 +224,11 @@ def _rows(
     window: Window,
     alone: "list[dict[str, torch.Tensor]]",
     stored: Stored | None,
-) -> "dict[str, tuple[torch.Tensor, torch.Tensor, float]]":
+) -> "dict[str, tuple[torch.Tensor, torch.Tensor, float, bool]]":
     """Per site the witnesses' rows, as they are about to be stored and from each alone.
 
-    The third is the greatest error that storage adds to a number of them.
+    The third is the greatest error that storage adds to a number of them, the fourth whether
+    some are float16 where int8 was asked for.
     """
     import torch
 
@@ -238,15 +243,15 @@ def _rows(
             _pooled(tensors[name][0], one, pooling)
             for tensors, one in zip(alone, window.witnesses, strict=True)
         ]
-        here, step = [window.data[name][torch.from_numpy(order)]], 0.0
+        here, step, halves = [window.data[name][torch.from_numpy(order)]], 0.0, False
         if stored is not None:
-            rows, step = stored(name, order)
+            rows, step, halves = stored(name, order)
             here = [rows.to(here[0].dtype)]  # float32 numbers that are exact in the storage dtype
         if together:
             short = _pooled(together[name], window.witnesses[0], pooling)
             here.append(short.to(here[0].dtype))
             own.append(own[0])
-        found[name] = torch.cat(here), torch.cat(own or here), step
+        found[name] = torch.cat(here), torch.cat(own or here), step, halves
     return found
 
 

@@ -145,12 +145,14 @@ def decode(data: Any, codec: str, dtype: str, out: NDArray[Any]) -> None:
 
 def reread(
     packed: Sequence[Packed], width: int, rows: NDArray[np.int64]
-) -> tuple[NDArray[np.float32], float]:
+) -> tuple[NDArray[np.float32], float, bool]:
     """Decode some rows; also return the greatest error that rounding adds to a number of them.
 
-    That is half a step of int8, in the numbers' own units; casts to float16 do not count.
+    That is half a step of int8, in the numbers' own units. The third says whether some are
+    float16: where int8 would spoil a row, and in dimensions that are kept apart.
     """
     found, step, start = np.empty((len(rows), width), np.float32), 0.0, 0
+    halves = False
     for one in packed:
         here = (rows >= start) & (rows < start + one.rows)
         if here.any():
@@ -161,8 +163,9 @@ def reread(
             if one.codec != RAW:
                 records = np.frombuffer(one.data, _record(one.codec, width))
                 step = max(step, float(records["scale"][wanted].max()) / 2)
+            halves |= one.dtype == "float16" or "+" in one.codec
         start += one.rows
-    return found, step
+    return found, step, halves
 
 
 def _given(halves: NDArray[np.float16]) -> "Tensor":
