@@ -342,7 +342,12 @@ def _is_block_norm(call: Call, block: Call) -> bool:
 
 
 def _embedding_norm(calls: list[Call], first: Call) -> Call | None:
-    """Return the norm whose output is what the first block reads, if any."""
+    """Return the norm whose output is what the first block reads, if any.
+
+    As with norms in blocks, the stem of a network of convolutions counts for none.
+    """
+    if first.input is None or len(first.input.shape) != 3:
+        return None
     before = calls[: calls.index(first)]
     norms = (call for call in before if call.output and call.output.same(first.input))
     return next((call for call in norms if call.input and "norm" in call.kind.lower()), None)
