@@ -58,7 +58,7 @@ def ica_match(
         Assignment, "greedy: the highest r first; optimal: the greatest total r"
     ] = "greedy",
     permutations: Annotated[
-        int | None, "shuffles of the pairing; none: 10 to 100, more for fewer axes"
+        int | None, "shuffles of the pairing; none: 3 to 100, more for fewer axes"
     ] = None,
     level: Annotated[float, "family-wise p up to which an axis counts as shared"] = 0.05,
     seed: Annotated[int, "seed of the shuffles and of the random axes"] = 0,

@@ -12,8 +12,8 @@ from .pairing import Pairing
 
 Assignment = Literal["greedy", "optimal"]
 ENOUGH = 2_000_000  # null correlations; shuffles are as many as give them, within
-FEWEST, MOST = 10, 100
-LEAST_PART = 1 << 13  # observations of a shuffle, if there are more than
+FEWEST, MOST = 3, 100
+LEAST_PART = 1 << 14  # observations of a shuffle, if there are more than
 WORK = 1 << 35  # multiplications of all shuffles allow; r is scaled to that of all
 TAIL = 40  # null correlations, at least, by which the tail is told
 
