@@ -11,7 +11,7 @@ from . import figures
 from .blocks import bind_blocks
 from .bound import PRECISION, Bound, Precision, bind
 from .check import TOLERANCE, check
-from .indicators import Floats, Gathered, indicators
+from .indicators import Floats, Gathered, indicators, row_errors
 from .inputs import embedded, with_inputs
 from .norms import Norm, Statistics
 from .parts import parts
@@ -128,7 +128,7 @@ def _block(
     if settings.convention == "cached" and norm is not None:
         cached = norm.statistics(states[bound.depths[bound.layers]].to(bound.dtype))
     for depth in running(bound, states, seen):
-        found.errors.append(_errors(depth))
+        found.errors.append(row_errors(depth.terms, depth.state))
         if depth.site not in wanted:
             continue
         inside = depth.layer <= bound.layers
@@ -141,15 +141,6 @@ def _block(
         found.shares.add((part.layer, part.term), indicators(part.vector[None], last))
         if part.heads is not None:
             found.heads.add((part.layer, part.term), indicators(part.heads, last))
-
-
-def _errors(depth: Depth) -> Floats:
-    import torch
-
-    gap = torch.linalg.vector_norm(depth.terms.sum(0) - depth.state, dim=-1)
-    size = torch.linalg.vector_norm(depth.state, dim=-1)
-    found: Floats = (gap / size.clamp_min(1e-30)).double().cpu().numpy()
-    return found
 
 
 @analysis(
@@ -213,7 +204,7 @@ def decomposition(
     site = _wanted(bound, only)[-1]
     return Result(
         {
-            "indicators": indicator_rows(found.terms, bound),
+            "indicators": indicator_rows(found.terms, bound.depths, bound.terms),
             "summary": _summary(bound, layers, settings, stored, errors, model_error),
             "branches": share_rows(found.shares, site),
             "heads": head_rows(found.heads, site),

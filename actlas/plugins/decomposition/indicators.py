@@ -37,6 +37,16 @@ def indicators(terms: "torch.Tensor", state: "torch.Tensor") -> Floats:
     return found
 
 
+def row_errors(terms: "torch.Tensor", state: "torch.Tensor") -> Floats:
+    """Return (n,) ‖Σ terms − e‖ / ‖e‖ of terms (terms, n, width) and states (n, width)."""
+    import torch
+
+    gap = torch.linalg.vector_norm(terms.sum(0) - state, dim=-1)
+    size = torch.linalg.vector_norm(state, dim=-1)
+    found: Floats = (gap / size.clamp_min(1e-30)).double().cpu().numpy()
+    return found
+
+
 @dataclass
 class Moments:
     """Mean and spread over rows that come in blocks; NaN is left out.

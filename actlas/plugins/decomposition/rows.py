@@ -15,26 +15,29 @@ from .tables import HeadShare, Indicator, Sentence, Share, Token
 Columns = dict[str, list[Any]]
 
 
-def indicator_rows(found: Gathered[str], bound: Bound) -> list[Indicator]:
+def indicator_rows(
+    found: Gathered[str], depths: Sequence[str], terms: Sequence[str]
+) -> list[Indicator]:
     """Means and spreads by depth, term and indicator."""
     return [
         Indicator(
-            site, bound.depths.index(site), term, name, _known(moments.known_mean[i, k]),
-            _known(moments.deviation[i, k]), int(moments.count[i, k]),
+            site, depths.index(site), term, name, known(moments.known_mean[i, k]),
+            known(moments.deviation[i, k]), int(moments.count[i, k]),
         )
         for site, moments in found.moments.items()
-        for k, term in enumerate(bound.terms)
+        for k, term in enumerate(terms)
         for i, name in enumerate(NAMES)
     ]  # fmt: skip
 
 
-def _known(value: float) -> float | None:
+def known(value: float) -> float | None:
+    """A number of a table, None where it is not defined."""
     return float(value) if np.isfinite(value) else None
 
 
 def _measured(moments: Moments, at: int) -> dict[str, Any]:
-    means = {name: _known(moments.known_mean[i, at]) for i, name in enumerate(NAMES)}
-    return {**means, "sd": _known(moments.deviation[0, at]), "n": int(moments.count[0, at])}
+    means = {name: known(moments.known_mean[i, at]) for i, name in enumerate(NAMES)}
+    return {**means, "sd": known(moments.deviation[0, at]), "n": int(moments.count[0, at])}
 
 
 def _by_part(found: Gathered[tuple[int, str]]) -> Iterator[tuple[int, str, Moments]]:

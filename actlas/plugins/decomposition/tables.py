@@ -9,7 +9,8 @@ RATIO = "‖x‖ / ‖e‖"
 DISTANCE = "‖x − e‖"
 TERM = (
     "input (or, where it is split, word, position, type), attention, cross_attention (source), "
-    "feed_forward, correction (biases, norm shifts); blocks where only these are known"
+    "feed_forward, correction (biases, norm shifts); blocks where only these are known; by tokens: "
+    "target (the stack's own), source, correction (intercepts of activations too)"
 )
 
 

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from actlas import InputError, LoadedModel
 
+from .activations import activation_of
 from .bound import Bound
 from .check import TOLERANCE, relative_error
 from .norms import Norm, bind_norm
@@ -122,12 +123,9 @@ def _transform(module: Any, config: Any, bound: Bound) -> Transform | None:
     dense, norm = bound.head.transform
     if not dense or dense not in dict(module.named_modules()):
         return None
-    from transformers.activations import ACT2FN
-
     found = module.get_submodule(dense)
     weight, bias = (p.detach().to(bound.dtype) for p in (found.weight, found.bias))
-    named = getattr(config, "hidden_act", None) or config.activation
-    return Transform(weight, bias, ACT2FN[named], bind_norm(module, norm, 0.0, bound.dtype))
+    return Transform(weight, bias, activation_of(config), bind_norm(module, norm, 0.0, bound.dtype))
 
 
 def check_head(model: LoadedModel, head: Unembedding, base: LoadedModel, bound: Bound) -> float:

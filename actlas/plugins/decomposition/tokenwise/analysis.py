@@ -10,18 +10,20 @@ from actlas import InputError, Layers, LoadedModel, Result, Samples, analysis, t
 
 from ..bound import PRECISION, Precision, bind
 from ..check import TOLERANCE, check
-from ..indicators import Floats, Gathered, indicators
+from ..indicators import Floats, Gathered, indicators, row_errors
+from ..rows import indicator_rows
 from ..states import side_of
+from ..tables import Indicator
 from . import figures
-from .gathering import indicator_rows, source_columns
+from .gathering import source_columns
 from .groups import Groups, group_parts, positions_of, split_start
 from .passes import BATCH, Batch, batches, plan_of, refuse_partial, refuse_pooled
 from .propagate import Plan, Propagation
 from .slopes import Rule
-from .tables import Indicator, Source, Summary
+from .tables import Source, Summary
 
 if TYPE_CHECKING:
-    import torch
+    pass
 
 
 @dataclass(frozen=True)
@@ -63,7 +65,7 @@ def _batch(plan: Plan, batch: Batch, groups: Groups, found: Found) -> None:
     start = split_start(batch.frozen, kept.long().to(plan.bound.device) - 1, 1)
     for step in Propagation(batch.frozen, start).steps():
         state, terms = step.state[kept], step.components[:, kept]
-        found.errors.append(_errors(terms, state))
+        found.errors.append(row_errors(terms, state))
         found.terms.add(step.site, indicators(terms, state))
     if groups == "pooled":
         return
@@ -74,18 +76,9 @@ def _batch(plan: Plan, batch: Batch, groups: Groups, found: Found) -> None:
     for _, parts in group_parts(batch.frozen, group[None].to(plan.bound.device), count):
         values.append(indicators(parts[:, 0], state))
         summed += parts[:, 0].sum(0)
-    found.errors.append(_errors(torch.cat([summed[None], rest]), state))
+    found.errors.append(row_errors(torch.cat([summed[None], rest]), state))
     values.append(indicators(rest, state))
     found.sources.append((one.sample, group.numpy(), np.concatenate(values, axis=1)))
-
-
-def _errors(pieces: "torch.Tensor", state: "torch.Tensor") -> Floats:
-    import torch
-
-    gap = torch.linalg.vector_norm(pieces.sum(0) - state, dim=-1)
-    size = torch.linalg.vector_norm(state, dim=-1)
-    found: Floats = (gap / size.clamp_min(1e-30)).double().cpu().numpy()
-    return found
 
 
 @analysis(

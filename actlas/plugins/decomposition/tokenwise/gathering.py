@@ -7,27 +7,8 @@ import numpy as np
 
 from actlas import Layers
 
-from ..indicators import NAMES, Floats, Gathered
-from .tables import Indicator
-
-
-def indicator_rows(
-    found: Gathered[str], depths: Sequence[str], terms: Sequence[str]
-) -> list[Indicator]:
-    """Means and spreads by depth, term and indicator."""
-    return [
-        Indicator(
-            site, depths.index(site), term, name, _known(moments.known_mean[i, k]),
-            _known(moments.deviation[i, k]), int(moments.count[i, k]),
-        )
-        for site, moments in found.moments.items()
-        for k, term in enumerate(terms)
-        for i, name in enumerate(NAMES)
-    ]  # fmt: skip
-
-
-def _known(value: float) -> float | None:
-    return float(value) if np.isfinite(value) else None
+from ..indicators import NAMES, Floats
+from ..rows import known
 
 
 def source_columns(
@@ -57,5 +38,5 @@ def source_columns(
                 columns["text"].append(text)
                 columns["term"].append(term)
                 for i, name in enumerate(NAMES):
-                    columns[name].append(_known(values[i, k, row]))
+                    columns[name].append(known(values[i, k, row]))
     return columns

@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING, Any
 
 from actlas import InputError, LoadedModel, Site
 
+from ..activations import activation_of
 from ..bound import Bound, Branch, base_of
-from .slopes import Rule, Slopes, activation_of, slopes
+from .slopes import Rule, Slopes, slopes
 
 if TYPE_CHECKING:
     import torch

@@ -5,7 +5,7 @@ taken decides what each token gets. Oh & Schuler 2023 (arXiv 2305.10614) take th
 """
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from actlas import InputError
 
@@ -13,8 +13,6 @@ if TYPE_CHECKING:
     import torch
 
 Rule = Literal["default", "tangent", "zero_origin", "freeze_gate", "half"]
-# Where a configuration names its activation; T5 spells it otherwise (gated-gelu).
-NAMED = ("dense_act_fn", "hidden_activation", "hidden_act", "activation_function", "activation")
 GATED, PLAIN = ("freeze_gate", "tangent", "half"), ("tangent", "zero_origin")
 
 
@@ -28,20 +26,6 @@ class Slopes(NamedTuple):
     up: "torch.Tensor"
     gate: "torch.Tensor | None"
     value: "torch.Tensor"
-
-
-def activation_of(config: Any) -> "Callable[[torch.Tensor], torch.Tensor]":
-    """Return the activation of a network's feed-forward layers, as its configuration names it."""
-    from transformers.activations import ACT2FN
-
-    name = next((n for key in NAMED if isinstance(n := getattr(config, key, None), str)), None)
-    if name not in ACT2FN:
-        raise InputError(
-            f"decomposition: the activation {name!r} of {getattr(config, 'model_type', 'it')} is "
-            f"not known; --by tokens needs a Transformer of Hugging Face"
-        )
-    found: Callable[[torch.Tensor], torch.Tensor] = ACT2FN[name]
-    return found
 
 
 def settled(rule: Rule, *, gated: bool) -> Rule:

@@ -10,19 +10,6 @@ TERM = (
 
 
 @dataclass(frozen=True)
-class Indicator:
-    """One indicator of one term at one depth, over all rows."""
-
-    site: Annotated[str, "depth of the residual stream"]
-    depth: Annotated[int, "0: the embedding; i: after block i; one more: after the final norm"]
-    term: Annotated[str, TERM]
-    indicator: Annotated[str, "relative_dot, cosine, norm_ratio or distance"]
-    mean: Annotated[float | None, "mean over the rows in which it is defined"]
-    sd: Annotated[float | None, "standard deviation over them"]
-    n: Annotated[int, "rows in which it is defined"]
-
-
-@dataclass(frozen=True)
 class Source:
     """What one token or word gives to the deepest state of a row."""
 
