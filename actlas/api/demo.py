@@ -15,15 +15,15 @@ from .store import Store, open, store_url
 MODEL, DATASET = "actlas:demo", "actlas:concepts"
 BESIDE = {"other", "others", "runs"}  # what the demo does not make first
 # What reads branches has an extraction of its own, of the first sentences, one row a token.
-BRANCHES = {"decomposition", "decomposition_sources", "decomposition_tokens"}
+BRANCHES = {"decomposition", "decomposition_tokens"}
 SITES, SENTENCES = "decomposition,layers.*.heads", 100
-PREDICTS = {"decomposition_logits", "decomposition_token_logits"}  # the demo model has no such head
+# The demo model predicts no tokens; of sources there is a row a pair of positions.
+LEFT_OUT = {"decomposition_logits", "decomposition_token_logits", "decomposition_sources"}
 LABELS, GROUPS = "category@target", "word@target"
 # By analysis: what its section is called, and its settings there.
 SETTINGS: dict[str, dict[str, dict[str, Any]]] = {
     "ica": {"ica": {"n_components": 16}},  # all take minutes a site
     "decomposition": {"decomposition": {"by": "heads"}},
-    "decomposition_sources": {"decomposition_sources": {"layer": 5}},
     "decomposition_tokens": {"decomposition_tokens": {"by": "tokens", "first": 4}},
     "capacity": {
         "capacity of token embeddings": {"parameter": "embeddings.word_embeddings.weight"},
@@ -65,7 +65,7 @@ def run_demo(
             say(f"warning: {plugin.error}")
         if analysis is None or plugin.source != "actlas" or BESIDE & set(analysis.needs):
             continue
-        if not set(analysis.bases) <= set(runs) or analysis.name in PREDICTS:
+        if not set(analysis.bases) <= set(runs) or analysis.name in LEFT_OUT:
             continue
         read = branches if analysis.name in BRANCHES else extraction
         say(f"running {analysis.name}: {analysis.summary}")

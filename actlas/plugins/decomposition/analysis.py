@@ -146,8 +146,8 @@ def _block(
 @analysis(
     version=1,
     tables={
-        "indicators": Indicator,
         "summary": Summary,
+        "indicators": Indicator,
         "branches": Share,
         "heads": HeadShare,
         "samples": Sentence,

@@ -83,7 +83,7 @@ def _batch(plan: Plan, batch: Batch, groups: Groups, found: Found) -> None:
 
 @analysis(
     version=1,
-    tables={"indicators": Indicator, "summary": Summary, "sources": Source},
+    tables={"summary": Summary, "indicators": Indicator, "sources": Source},
     figures=figures.TOKENS,
 )
 def decomposition_tokens(
