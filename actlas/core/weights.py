@@ -36,7 +36,13 @@ class Weights(Mapping[str, NDArray[Any]]):
         tensor = self._state[name].detach().cpu()
         if str(tensor.dtype) == "torch.bfloat16":
             tensor = tensor.float()
-        array: NDArray[Any] = tensor.numpy()
+        try:
+            array: NDArray[Any] = tensor.numpy()
+        except TypeError:
+            raise ModelError(
+                f"{name} holds {str(tensor.dtype).removeprefix('torch.')}, codes of quantised "
+                f"numbers; load the model without quantisation"
+            ) from None
         array.flags.writeable = False
         return array
 

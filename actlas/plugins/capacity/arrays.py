@@ -24,7 +24,7 @@ ORTHONORMAL = 1e-6  # share of a norm by which orthonormal directions may miss
     version=1,
     base="*",
     tables=TABLES,
-    figures={k: figures.ALL[k] for k in ("histogram", "norm", "gram")},
+    figures={k: figures.ALL[k] for k in ("histogram", "ordered", "norm", "gram")},
     headline="total",
 )
 def array_capacity(

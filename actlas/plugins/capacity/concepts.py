@@ -110,7 +110,7 @@ class Chosen:
     version=2,
     tables={**TABLES, "summary": ConceptSummary, "concepts": Concept, "controls": Controls},
     arrays={"directions": "(classes, width) direction of each concept as it was measured"},
-    figures={k: figures.ALL[k] for k in ("histogram", "norm", "gram")},
+    figures={k: figures.ALL[k] for k in ("histogram", "ordered", "norm", "gram")},
     headline="debiased_total",
 )
 def concept_capacity(

@@ -74,8 +74,8 @@ def prepared(
 ) -> Features:
     """Make a feature set of the rows of a matrix, in memory or memory-mapped.
 
-    Raises InputError for what is no matrix of real numbers, is empty or zero, and
-    NonFiniteError where it holds NaN or infinity.
+    Raises InputError for what is no matrix of real numbers, is empty or zero, or whose squares
+    overflow, and NonFiniteError where it holds NaN or infinity.
     """
     if matrix.ndim != 2 or matrix.dtype.kind not in "fiu" or 0 in matrix.shape:
         raise InputError(
@@ -120,6 +120,8 @@ def _norms(
             rows -= centre
         norms[start : start + FEW_ROWS] = np.sqrt(np.einsum("ij,ij->i", rows, rows))
     bad = np.flatnonzero(~np.isfinite(norms))
+    if len(bad) and np.isfinite(matrix[bad[0]]).all():
+        raise InputError(f"{source}: feature {bad[0]} has a norm above 1e154; divide all by 1e100")
     if len(bad):
         raise NonFiniteError(f"{source}: feature {bad[0]} holds NaN or infinity; leave it out")
     return norms

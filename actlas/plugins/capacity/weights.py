@@ -45,9 +45,9 @@ def capacity(
     precision weights with single precision products where that is exact to 1e-5.
 
     Features are the rows of the matrix: token embeddings (tokens × d), called by their tokens;
-    output directions of MLP neurons with --axis columns (torch keeps them as d × neurons). Of
-    tensors with more axes a row is all that belongs to one index of the first (the kernel of a
-    channel, not its mean).
+    output directions of MLP neurons, or of attention's values (its output projection), with
+    --axis columns (torch keeps them as d × neurons). Of tensors with more axes a row is all that
+    belongs to one index of the first (the kernel of a channel, not its mean).
     A capacity depends on which other features are in the set, on norms and on centring, not on
     the basis: it says nothing about single neurons; see `superposition` for these.
     """
@@ -73,6 +73,11 @@ def _matrices(
         if array.ndim < 2:
             raise InputError(
                 f"capacity: {name} has shape {array.shape}, so no features; name a matrix"
+            )
+        if array.dtype.kind in "iu":
+            raise InputError(
+                f"capacity: {name} holds {array.dtype}, codes of quantised numbers; load the model "
+                f"without quantisation"
             )
         if axis == "columns":
             array = array.swapaxes(0, 1)
