@@ -109,9 +109,12 @@ def test_a_zero_row_has_none_and_changes_no_other():
     C = capacities(np.insert(W, 3, 0, axis=0))
     assert C[3] == 0
     np.testing.assert_allclose(np.delete(C, 3), capacities(W), atol=1e-12)
-    faint = W.copy()
-    faint[0] *= 1e-9  # below 1e-8 of the largest
-    assert capacities(faint)[0] == 0
+    for dtype, least in ((np.float64, 1e-8), (np.float32, 1e-6)):  # of the largest
+        faint = W.copy()
+        faint[0] *= least / 10
+        assert capacities(faint.astype(dtype))[0] == 0
+        faint[0] *= 1000
+        np.testing.assert_allclose(capacities(faint.astype(dtype))[0], naive(faint)[0], rtol=1e-5)
     assert capacities(W * [[1e-7]] + 0 * W).min() > 0  # by the largest norm, not by itself
 
 
@@ -130,15 +133,18 @@ matrices = st.builds(
 @given(matrices)
 def test_the_ladder_holds(W):
     values = np.linalg.svdvals(W)
-    # F has their squares: what is fainter than this is lost in its rounding, as `Frame.rank` says.
-    assume(values[np.linalg.matrix_rank(W) - 1] > 1e-6 * values[0])
+    # F has their squares: what is fainter than this is lost in its rounding, as `Frame.rank` says;
+    # of what is not, leverage divides by an eigenvalue that rounding has moved.
+    faint = values[np.linalg.matrix_rank(W) - 1] / values[0]
+    assume(faint > 1e-6)
+    lost = 1e-9 + 4 * np.finfo(float).eps / faint**2
     found = frame(prepared(W, "W"))
     C, leverage = found.capacity, found.leverage
     assert found.ratio <= C.sum() * (1 + 1e-9)
     assert C.sum() <= found.rank + 1e-7
     assert found.rank == np.linalg.matrix_rank(W)
-    assert leverage.sum() == pytest.approx(found.rank, abs=1e-6)
-    assert (leverage + 1e-7 >= C).all()
+    assert leverage.sum() == pytest.approx(found.rank, abs=lost)
+    assert (leverage + lost >= C).all()
     unit = frame(prepared(W, "W", norm="unit"))
     assert len(W) / np.mean(1 / unit.capacity) == pytest.approx(unit.ratio, rel=1e-8)
 
@@ -191,6 +197,13 @@ def test_faint_features_keep_their_capacity(dtype):
     found = framing._exact(prepared(W, "W"), framing._frame_side(prepared(W, "W")))
     np.testing.assert_allclose(found.capacity, naive(W), rtol=1e-9)
     np.testing.assert_allclose(capacities(W), naive(W), rtol=1e-9)
+    few = W[20:] @ np.eye(50, 60, dtype=dtype)  # fewer than dimensions
+    np.testing.assert_allclose(capacities(few), naive(few), rtol=1e-9)
+    large = W * dtype(2.0**20)  # measured in units of the largest norm
+    np.testing.assert_allclose(capacities(large), naive(W), rtol=1e-9)
+    middle = W.mean(axis=0, dtype=np.float64)
+    centred = frame(prepared(W, "W", centre=True)).capacity
+    np.testing.assert_allclose(centred, naive(W - middle), rtol=1e-9)
 
 
 @pytest.mark.parametrize("share", [0.03, 0.008, 2e-4, 1e-6])
@@ -212,7 +225,7 @@ def test_single_precision_is_exact_for_features_in_faint_directions(share, monke
     assert (framing._by_factor(features) is None) == (share < 0.01)
 
 
-@pytest.mark.parametrize("mean", [1e2, 1e5])
+@pytest.mark.parametrize("mean", [1e2, 1e5, 1e6])
 def test_a_mean_far_larger_than_the_rest_is_subtracted_before_rounding(mean):
     W = (np.random.default_rng(0).standard_normal((300, 20)) + mean).astype(np.float32)
     rest = W.astype(np.float64) - W.astype(np.float64).mean(axis=0)
@@ -229,6 +242,12 @@ def test_both_ways_to_capacities_agree(dtype):
     assert framing._by_factor(prepared(W, "W")) is not None
     assert framing._by_factor(prepared(W[:30], "W")) is None
     assert framing._by_factor(prepared(np.tile(W[:, :20], 2), "W")) is None
+
+
+@pytest.mark.parametrize("rows", [np.ones(3), np.ones((2, 2, 2)), np.ones((2, 2)) * 1j, [["a"]]])
+def test_what_is_no_matrix_of_real_numbers_is_refused(rows):
+    with pytest.raises(InputError, match="features are the rows of a matrix of real numbers"):
+        capacities(rows)
 
 
 def test_lower_precision_is_taken_up_before_anything_is_computed():
@@ -361,6 +380,8 @@ def test_noisy_blocks_are_found_and_the_residual_tells_the_noise(noise, threshol
     W, truth = planted(noise, scales=(1,) * 5)
     found = measure(prepared(W, "W"), Settings(threshold=threshold))
     assert adjusted_rand_score(truth, found.blocks.block) > 0.97
+    chosen = measure(prepared(W, "W"), Settings()).blocks.block
+    assert adjusted_rand_score(truth, chosen) > 0.8  # not taken for exact ones
     assert 0.7 * noise < found.frame.residual.mean() < 1.7 * noise
     assert summary(found)["efficiency"] > 0.98  # a weak detector
 
@@ -479,6 +500,9 @@ def test_features_of_norm_0_are_counted_and_said():
         (np.zeros((3, 2)), {}, InputError, "W: all are zero"),
         (np.zeros((0, 2)), {}, InputError, r"W: features are the rows .* not shape \(0, 2\)"),
         (np.ones((3, 2)), {"centre": True}, InputError, "equal: nothing is left after centring"),
+        (np.full((7, 3), 1e5 / 7), {"centre": True}, InputError, "equal: nothing is left"),
+        (np.full((3, 2), 1e200), {}, InputError, "W: feature 0 has a norm above 1e154"),
+        (np.diag([1, -np.inf]), {}, NonFiniteError, "W: feature 1 holds NaN or infinity"),
         (np.diag([1, np.nan]), {}, NonFiniteError, "W: feature 1 holds NaN or infinity"),
         (np.ones((3, 2)), {"parameter": "V"}, InputError, "no parameter 'V'.*W"),
         (np.ones((3, 2)), {"parameter": "x.*"}, InputError, r"no parameter fits 'x\.\*'"),
@@ -491,6 +515,18 @@ def test_features_of_norm_0_are_counted_and_said():
 def test_bad_weights_get_an_error_that_says_why(array, options, error, said):
     with pytest.raises(error, match=said):
         capacity(weights(W=array), **options)
+
+
+def test_quantised_weights_are_refused_and_short_floats_are_taken():
+    import torch
+
+    W = torch.from_numpy(np.random.default_rng(0).standard_normal((9, 4)))
+    for codes in ((30 * W).to(torch.int8), (30 * W).to(torch.uint8), W.to(torch.float8_e4m3fn)):
+        with pytest.raises(actlas.ActlasError, match=r"W holds .*8.*, codes of quantised numbers"):
+            capacity(Weights({"W": codes}))
+    for short in (W.half(), W.bfloat16()):
+        found = capacity(Weights({"W": short})).tables["features"]["capacity"]
+        np.testing.assert_allclose(found, naive(short.double().numpy()), rtol=1e-5)
 
 
 def test_real_token_embeddings_are_measured(demo_model):
@@ -558,7 +594,7 @@ def test_concepts_are_class_means_less_their_mean():
 
 def test_a_constant_added_to_all_rows_changes_nothing_when_centred():
     acts, labels, _ = site()
-    moved = Activations.of(acts.numpy(np.float64) + 50)
+    moved = Activations.of(acts.numpy(np.float64) + 1e6)
     for kind in ("means", "differences", "probes"):
         a, b = (
             concept_capacity(some, labels, permutations=2, features=kind) for some in (acts, moved)
@@ -798,3 +834,193 @@ def test_any_matrix_of_a_run_can_be_measured():
     ):
         with pytest.raises(InputError, match=said):
             array_capacity(acts, bad, **options)
+
+
+# --- every column of the shared tables --------------------------------------------------------
+
+
+@pytest.mark.parametrize("scale", [1.0, 1e7])  # measured as it comes, or in units of the largest
+@pytest.mark.parametrize("centre", [False, True])
+def test_the_summary_is_what_its_columns_say(scale, centre):
+    rng = np.random.default_rng(4)
+    W = rng.standard_normal((9, 5)) * np.geomspace(1, 0.01, 9)[:, None] * scale
+    W[3] = W.mean(axis=0) * 9 / 8 - W[3] / 8 if centre else 0  # of the rest: 0 after centring
+    row = next(iter(capacity(weights(W=W), centre=centre).tables["summary"]))
+    W = W - W.mean(axis=0) if centre else W
+    C, F, alive = naive(W), W.T @ W, np.delete(np.arange(9), 3)
+    C[3] = 0
+    values = np.linalg.eigvalsh(F)
+    p = values / values.sum()
+    n = np.square(W).sum(axis=1)[alive]
+    unit = W[alive] / np.sqrt(n)[:, None]
+    cosines = np.abs(unit @ unit.T) - np.eye(8)
+    image = unit @ F
+    rayleigh = np.einsum("ij,ij->i", image, unit)
+    residual = np.sqrt(np.square(image).sum(axis=1) / rayleigh**2 - 1)
+    null = 8 * 5 / (8 + 5 - 1) if not centre else 7 * 5 / (5 + 8 - 2)
+    wanted = {
+        "features": 9, "nonzero": 8, "width": 5, "rank": 5, "total": C.sum(), "null_total": null,
+        "efficiency": C.sum() / 5, "fill": C.sum() / 5, "excess": (C.sum() - null) / (5 - null),
+        "mean": C[alive].mean(), "tenth": np.quantile(C[alive], 0.1),
+        "median": np.median(C[alive]), "ninetieth": np.quantile(C[alive], 0.9),
+        "ignored": (C < 0.05).sum(), "dedicated": (C > 0.95).sum(),
+        "shared": ((C >= 0.05) & (C <= 0.95)).sum(), "participation_ratio": 1 / (p**2).sum(),
+        "effective_rank": np.exp(-(p * np.log(p)).sum()), "dimensions_per_feature": 5 / n.sum(),
+        "residual": residual.mean(), "mean_cosine": cosines.sum() / 56,
+        "coherence": cosines.max(), "welch": np.sqrt(3 / (5 * 7)),
+    }  # fmt: skip
+    assert {k: row[k] for k in wanted} == pytest.approx(wanted, rel=1e-6)
+
+
+def test_few_features_are_held_against_their_number_and_a_low_rank_against_itself():
+    rng = np.random.default_rng(0)
+    few = rng.standard_normal((4, 9))
+    for centre, most in ((False, 4), (True, 3)):
+        row = next(iter(capacity(weights(W=few), centre=centre).tables["summary"]))
+        excess = (row["total"] - row["null_total"]) / (most - row["null_total"])
+        assert (row["excess"], row["welch"]) == (pytest.approx(excess), 0)
+    low = rng.standard_normal((20, 3)) @ rng.standard_normal((3, 7))
+    row = next(iter(capacity(weights(W=low)).tables["summary"]))
+    assert (row["rank"], row["fill"]) == (3, pytest.approx(row["total"] / 7))
+    assert row["efficiency"] == pytest.approx(row["total"] / 3)
+
+
+def test_units_of_eigenvalues_are_those_of_the_matrix():
+    W = planted()[0]
+    one, large = (capacity(weights(W=W * scale)).tables for scale in (1, 1e6))
+    for name, columns in (
+        ("features", ("eigenvalue", "interference")),
+        ("blocks", ("eigenvalue",)),
+    ):
+        for column in columns:
+            np.testing.assert_allclose(
+                large[name][column], one[name][column] * 1e12, rtol=1e-8, atol=1
+            )
+
+
+def test_drawn_cosines_are_of_the_first_blocks_and_of_the_longest_features_in_them():
+    W, truth = planted()
+    order = np.random.default_rng(0).permutation(len(W))
+    found = capacity(weights(W=W[order])).tables["gram"]
+    assert len(found) == 48**2
+    drawn = [int(name) for name in found["name"][::48]]
+    norms = np.linalg.norm(W[order], axis=1)
+    assert truth[order[drawn]].tolist() == [0] * 40 + [1] * 8
+    assert (np.diff(norms[drawn[:40]]) <= 1e-12).all()
+    assert norms[drawn[40:]].min() >= np.sort(norms[truth[order] == 1])[-8] - 1e-12
+    i, j = drawn[2], drawn[41]
+    a, b = W[order][[i, j]] / norms[[i, j], None]
+    assert found["cosine"][2 * 48 + 41] == pytest.approx(a @ b, abs=1e-9)
+    assert (found["cosine"][::49] > 1 - 1e-9).all()
+
+
+def test_what_was_not_looked_for_is_said(monkeypatch):
+    W = np.random.default_rng(0).standard_normal((9, 4))
+    said = capacity(weights(W=W), block_limit=8).warnings
+    assert said == ("W: blocks of 9 features were not looked for; raise block_limit to do so",)
+    monkeypatch.setattr(framing, "WIDEST", 3)
+    found = capacity(weights(W=W))
+    assert found.warnings == ("W: no leverage and effective rank, as 4 is too wide",)
+    assert np.isnan(found.tables["features"]["leverage"]).all()
+
+
+def test_without_a_name_the_matrix_of_most_rows_is_measured():
+    given = weights(a=np.eye(3), b=np.eye(5), c=np.zeros(9), d=np.eye(4))
+    assert capacity(given).tables["summary"]["source"].tolist() == ["b"]
+
+
+def test_directions_of_probes_are_the_usual_array_and_can_be_centred():
+    rng = np.random.default_rng(0)
+    W, acts = rng.standard_normal((5, 5)) + 2, Activations.of(np.ones((3, 5)))
+    found = array_capacity(acts, stored(coef=W, other=np.ones((5, 5))), centre=True)
+    np.testing.assert_allclose(
+        found.tables["features"]["capacity"], naive(W - W.mean(axis=0)), atol=1e-9
+    )
+    square = array_capacity(acts, stored(writing=W))
+    np.testing.assert_allclose(square.tables["features"]["capacity"], naive(W.T), atol=1e-9)
+    for name in ("principal", "components", "eigenvectors"):
+        with pytest.raises(InputError, match="orthogonal by construction"):
+            array_capacity(acts, stored(**{name: W}))
+    assert not array_capacity(acts, stored(coef=W)).warnings
+
+
+# --- every column of the tables of concepts ---------------------------------------------------
+
+
+def test_rows_beyond_one_block_and_rows_without_a_label():
+    acts, labels, _ = site(K=6, d=8, n=READ_ROWS // 5)
+    X = acts.numpy(np.float64)
+    order = np.random.default_rng(0).permutation(len(X))
+    values = [None if i % 7 == 0 else int(labels.codes[i]) for i in order]
+    known = np.array([v is not None for v in values])
+    found = concept_capacity(Activations.of(X[order]), Labels.of(values), permutations=1)
+    codes = labels.codes[order]
+    M = np.stack([X[order][known & (codes == k)].mean(axis=0) for k in range(6)])
+    np.testing.assert_allclose(found.arrays["directions"], M - M.mean(axis=0), atol=1e-9)
+    assert one(found, "controls")["rows"] == known.sum()
+
+
+def test_whitening_is_by_the_covariance_within_classes():
+    acts, labels, _ = site(K=5, d=6, n=30)
+    X = acts.numpy(np.float64) * 1e6  # directions keep the units of the rows
+    M = np.stack([X[labels.codes == k].mean(axis=0) for k in range(5)])
+    found = concept_capacity(
+        Activations.of(X), labels, permutations=1, metric="whitened", shrinkage=0.2
+    )
+    within = (X - M[labels.codes]).T @ (X - M[labels.codes]) / len(X)
+    mixed = 0.8 * within + 0.2 * np.trace(within) / 6 * np.eye(6)
+    values, vectors = np.linalg.eigh(mixed)
+    rows = M @ (vectors / np.sqrt(values)) @ vectors.T
+    np.testing.assert_allclose(found.arrays["directions"], rows - rows.mean(axis=0), atol=1e-7)
+    plain = concept_capacity(Activations.of(X), labels, permutations=1)
+    np.testing.assert_allclose(plain.arrays["directions"], M - M.mean(axis=0), rtol=1e-9)
+    unit = concept_capacity(Activations.of(X), labels, permutations=1, norm="unit")
+    angles = (M - M.mean(axis=0)) / np.linalg.norm(M - M.mean(axis=0), axis=1, keepdims=True)
+    np.testing.assert_allclose(unit.tables["features"]["capacity"], naive(angles), atol=1e-9)
+
+
+def test_controls_are_means_over_concepts_and_permutations():
+    acts, labels, _ = site(K=6, d=10, n=20)
+    found = concept_capacity(acts, labels, permutations=7)
+    concepts, controls = found.tables["concepts"], one(found, "controls")
+    assert controls["mean_empirical"] == pytest.approx(concepts["empirical"].mean())
+    assert controls["mean_probe_r2"] == pytest.approx(concepts["probe_r2"].mean())
+    assert controls["permuted_total"] == pytest.approx(concepts["permuted"].sum())
+    assert one(found)["null_total"] == pytest.approx(controls["permuted_total"])
+    assert one(found)["debiased_total"] == pytest.approx(concepts["debiased"].sum())
+    assert controls["permuted_low"] < controls["permuted_total"] < controls["permuted_high"]
+    assert controls["clipped"] == concepts["clipped"].sum()
+    half = moments._halves(labels, np.random.default_rng(0))
+    X, parts = acts.numpy(np.float64), []
+    for h in (0, 1):
+        M = np.stack([X[(half == h) & (labels.codes == k)].mean(axis=0) for k in range(6)])
+        parts.append(M - M.mean(axis=0))
+    np.testing.assert_allclose(concepts["debiased"], debiased(*parts)[0], atol=1e-9)
+    wanted = np.corrcoef(naive(parts[0]), naive(parts[1]))[0, 1]
+    assert controls["reliability"] == pytest.approx(wanted, abs=1e-9)
+
+
+def test_where_capacities_do_not_vary_there_is_no_reliability():
+    codes = np.repeat(np.arange(6), 10)
+    same = concept_capacity(Activations.of(np.eye(6)[codes]), Labels.of(codes.tolist()))
+    acts, labels, _ = site(K=2, d=8, n=20)
+    for found in (same, concept_capacity(acts, labels)):
+        assert np.isnan(one(found, "controls")["reliability"])
+
+
+def test_halves_hold_as_many_groups_of_a_class_and_are_drawn_by_chance():
+    groups = np.repeat(np.arange(24), 3)
+    labels = Labels.of((groups % 4).tolist(), groups=groups)
+    one, other = (moments._halves(labels, np.random.default_rng(seed)) for seed in (0, 1))
+    assert all(len(set(one[groups == g])) == 1 for g in range(24))
+    for half in (one, other):
+        assert [half[labels.codes == k].mean() for k in range(4)] == [0.5] * 4
+    assert (one != other).any()
+
+
+def test_a_group_of_mixed_labels_gets_those_of_another_in_turn():
+    labels = Labels.of(["a", "b", "b", "a", "a"], groups=[0, 0, 1, 1, 1])
+    swapped = {
+        tuple(moments._between_groups(labels, np.random.default_rng(seed))) for seed in range(9)
+    }
+    assert swapped == {(0, 1, 1, 0, 0), (1, 0, 0, 1, 0)}
