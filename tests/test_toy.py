@@ -179,6 +179,7 @@ def test_training_reaches_the_optimum_from_every_start(N, D, kurtosis, decay, lo
     assert every_capacity(found.weights[0]) == pytest.approx(
         np.tile(best.capacity, (3, 1)), abs=1e-6
     )
+    assert every_capacity(found.weights[0]).sum(axis=1) == pytest.approx([D] * 3, abs=1e-4)
     n = (found.weights[0] ** 2).sum(axis=2)
     assert n == pytest.approx(np.tile(best.norm2, (3, 1)), abs=1e-6)
     assert found.bias.ravel() == pytest.approx([(decay ** np.arange(N)).sum() - n[0].sum()] * 3)
@@ -385,6 +386,18 @@ def test_instances_are_models_of_their_own(folder):
     assert exact.digest == first.digest  # a run may load what was extracted in another dtype
     losses = first.configuration["loss"]
     assert losses == sorted(losses)
+
+
+def test_equal_weights_of_another_kind_or_task_are_another_model(relu_folder, tmp_path):
+    digests = {toy(str(relu_folder), **OPTIONS).digest}
+    for number, change in enumerate(({"kind": "linear"}, {"importance": [1.0, 1, 1, 0.5]})):
+        place = tmp_path / str(number)
+        place.mkdir()
+        (place / "model.safetensors").write_bytes((relu_folder / "model.safetensors").read_bytes())
+        config = json.loads((relu_folder / "config.json").read_text()) | change
+        (place / "config.json").write_text(json.dumps(config))
+        digests.add(toy(str(place), **OPTIONS).digest)
+    assert len(digests) == 3
 
 
 def test_the_analysis_of_capacity_finds_what_was_trained(folder):
