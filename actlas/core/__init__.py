@@ -2,6 +2,7 @@
 
 from .activations import Activations, ArraySource, Layers, Source
 from .datasets import Dataset
+from .depths import relative_depth
 from .devices import pick_device
 from .errors import (
     ActlasError,
@@ -134,6 +135,7 @@ __all__ = [
     "presets",
     "prove",
     "read_dataset",
+    "relative_depth",
     "select_sites",
     "split_spec",
     "tell",

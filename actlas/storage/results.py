@@ -22,6 +22,7 @@ from .codecs import checksum
 from .database import Database
 from .tables import Array, Run
 from .tables import ResultTable as Catalog
+from .views import SUMMARY, make_metric
 
 LONGEST_NAME = 63  # PostgreSQL's limit
 SQL_TYPES: dict[str, Any] = {
@@ -129,6 +130,7 @@ def ensure_table(database: Database, session: Session, analysis: str, spec: Tabl
             Catalog(sql_name=name, analysis=analysis, name=spec.name, columns=_described(spec))
         )
         session.flush()
+        _show(session, spec)
         return
     if (known.analysis, known.name) != (analysis, spec.name):
         raise AnalysisError(
@@ -167,6 +169,14 @@ def _add_columns(session: Session, name: str, spec: TableSpec, known: Catalog) -
     new = [c for c in _described(spec) if c["name"] not in kinds]
     if new:
         known.columns = [*known.columns, *new]
+        session.flush()
+        _show(session, spec)
+
+
+def _show(session: Session, spec: TableSpec) -> None:
+    """Let the view of all summaries show one that is new or wider."""
+    if spec.name == SUMMARY:
+        make_metric(session.connection())
 
 
 def _write_table(
