@@ -43,7 +43,7 @@ from .results import (
     column_array,
 )
 from .rows import MISSING, Row, Rows
-from .runs import RunResult, Runs, check_parameters
+from .runs import RunResult, Runs, Tags, check_parameters
 from .samples import Samples
 from .selection import presets, select_sites
 from .sites import Site
@@ -104,6 +104,7 @@ __all__ = [
     "Source",
     "StoreError",
     "TableSpec",
+    "Tags",
     "TextFeed",
     "TopKeeper",
     "TorchFeed",
