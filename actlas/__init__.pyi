@@ -125,6 +125,9 @@ from .core import (
     StoreError as StoreError,
 )
 from .core import (
+    Tags as Tags,
+)
+from .core import (
     TextFeed as TextFeed,
 )
 from .core import (

@@ -25,6 +25,7 @@ def analysed(tmp_path_factory, demo_model):
         store.extract(demo_model, "actlas:concepts", pooling="word")
         store.run("spectrum", sites="layers.0")
         store.run("probe", sites="layers.0", labels="category@target", groups="word@target")
+        store.tag("actlas:demo", {"family": "minilm", "size": 22.7})
     return path
 
 

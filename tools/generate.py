@@ -9,6 +9,7 @@ from sqlalchemy import Table
 from actlas.cli import cli
 from actlas.registry import Analysis, registry
 from actlas.storage import tables
+from actlas.storage.views import VIEWS
 
 WIDTH = 90
 
@@ -77,6 +78,7 @@ def schema() -> str:
             f"| `{c.name}` | {str(c.type).lower()} | {_role(c)} |\n" for c in table.columns
         )
         sections.append(f"## {table.name}\n\n{doc}\n\n| column | type | |\n|---|---|---|\n{rows}")
+    sections += [f"## {name} (view)\n\n{doc}\n" for name, doc in VIEWS.items()]
     return "\n".join(sections)
 
 

@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from ..core import InputError, ResultTable, RunResult, Runs, check_parameters
+from ..core import InputError, ResultTable, RunResult, Runs, Tags, check_parameters
 from ..registry import ANY, Analysis
 from ..storage import (
     Database,
@@ -17,6 +17,7 @@ from ..storage import (
     read_samples,
     read_table,
     table_names,
+    tags_of,
 )
 from .handles import StoredRun
 
@@ -150,6 +151,13 @@ class _Tables(Mapping[str, ResultTable]):
 def opened_runs(database: Database, found: Sequence[Run]) -> Runs:
     """Make the input `runs`."""
     return Runs(tuple(_opened(database, run) for run in found))
+
+
+def opened_tags(database: Database, found: Sequence[Run]) -> Tags:
+    """Make the input `tags`."""
+    models = {run.id: database.find(Extraction, run.extraction_id).model_id for run in found}
+    known = {model: tags_of(database, model) for model in set(models.values())}
+    return Tags({run: known[model] for run, model in models.items()}, models)
 
 
 def _opened(database: Database, run: Run) -> RunResult:

@@ -11,6 +11,7 @@ from ..storage import (
     activation_records,
     label_sets,
     sql_name,
+    tags_of,
 )
 from .store import Store
 
@@ -38,6 +39,8 @@ def shown(store: Store, noun: str, ident: str) -> dict[str, Any]:
     found = columns(record)
     if noun == "datasets":
         found["label_sets"] = label_sets(store.database, record.id)
+    elif noun == "models":
+        found["tags"] = tags_of(store.database, record.id)
     elif noun == "extractions":
         found["sites"] = [columns(a) for a in activation_records(store.database, record.id)]
         found["warnings"] = store.extraction(record.id).warnings

@@ -13,6 +13,7 @@ from ..core import (
     InputError,
     Labels,
     Layers,
+    Tags,
     count,
     labels_for,
     listing,
@@ -29,7 +30,7 @@ from ..storage import (
     save_run,
 )
 from .beside import Place, Wanted, opened_base, opened_others, places
-from .comparing import opened_runs
+from .comparing import opened_runs, opened_tags
 from .environment import host, seed_everything, versions
 from .handles import StoredExtraction, StoredRun
 from .loading import load_model
@@ -129,6 +130,7 @@ class _Beside:
 
     others: list[Place]
     bases: list[list[Run]]
+    tags: Tags | None = None
 
 
 def _wanted(request: Request) -> Wanted:
@@ -150,7 +152,8 @@ def _beside(database: Database, request: Request, layers: Layers) -> _Beside:
     here = built and ("base" in request.wanted or "base" not in needs)  # optional: not always
     bases = [wanted.at(database, own, name) for name in layers.names] if here else []
     also = wanted if built and "others" in needs else None
-    return _Beside(places(database, own, request.other, also), bases)
+    tags = opened_tags(database, request.runs) if "tags" in needs else None
+    return _Beside(places(database, own, request.other, also), bases, tags)
 
 
 def _run_one(database: Database, request: Request, layers: Layers) -> StoredRun:
@@ -221,6 +224,8 @@ def _identity(request: Request, layers: Layers, beside: _Beside) -> dict[str, An
         inputs["others"] = [place.identity() for place in beside.others]
     if request.runs:
         inputs["runs"] = [run.key for run in request.runs]
+    if beside.tags is not None:
+        inputs["tags"] = [dict(tags) for tags in beside.tags.values()]
     if beside.bases:
         inputs["bases"] = [[run.key for run in runs] for runs in beside.bases]
     return inputs
@@ -246,6 +251,8 @@ def _bind(database: Database, request: Request, layers: Layers, beside: _Beside)
         bound["layers"] = Layers.of(*opened, bases=bases)
     if "runs" in needs:
         bound["runs"] = opened_runs(database, request.runs)
+    if beside.tags is not None:
+        bound["tags"] = beside.tags
     if "labels" in needs:
         bound["labels"] = _labels(request, opened[0])
     _settle_nonfinite(request, bound)

@@ -1,7 +1,7 @@
 """The store as users hold it: extract, run, look up, query."""
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Literal, Self, final
@@ -10,7 +10,7 @@ import numpy as np
 
 from ..core import Dataset, ExtractOptions, InputError, LoadedModel, check_fit, read_dataset
 from ..registry import Analysis, registry
-from ..storage import Database, Extraction, Run, newest_extraction
+from ..storage import Database, Extraction, Model, Run, newest_extraction, set_tags, tags_of
 from . import comparing, exporting, extracting, importing, lookups, neighbours, running
 from .handles import StoredExtraction, StoredRun
 from .loading import load_model
@@ -350,6 +350,23 @@ class Store:
     def records(self, noun: Literal["models", "datasets", "extractions", "runs"]) -> Sequence[Any]:
         """All records of a kind, oldest first."""
         return self.database.records(noun)
+
+    def tag(
+        self,
+        model: int | str,
+        tags: Mapping[str, str | int | float | bool],
+        *,
+        remove: Sequence[str] = (),
+    ) -> dict[str, str | float]:
+        """Say what is known of a model (family, size, step, quality), and return all its tags.
+
+        model: its number, or its spec. tags: put in place of those of the same names; numbers, and
+        texts that read as one, can be compared as such (view `model_tag`, analysis `association`).
+        Raises InputError where a tag to be removed is not there.
+        """
+        found = self.database.find(Model, model)
+        set_tags(self.database, found.id, tags, remove)
+        return tags_of(self.database, found.id)
 
     def sql(self, query: str) -> Any:
         """Run one SELECT; a pandas DataFrame where pandas is installed, else a list of dicts.

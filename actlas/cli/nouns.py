@@ -59,3 +59,32 @@ def group_for(noun: str) -> click.Group:
 
 
 GROUPS = [group_for(noun) for noun in HELP]
+MODELS = GROUPS[list(HELP).index("models")]
+
+
+@MODELS.command()
+@click.argument("model", metavar="ID|SPEC")
+@click.argument("tags", nargs=-1, metavar="[NAME=VALUE]…")
+@click.option("--remove", multiple=True, metavar="NAME", help="Take a tag away.")
+@store_option
+@json_option
+def tag(
+    model: str, tags: tuple[str, ...], remove: tuple[str, ...], store: str | None, as_json: bool
+) -> None:
+    """Say what is known of a model: family=bert size=110 accuracy=0.91; without any, show it.
+
+    The view `model_tag` and the analysis `association` compare models by their tags.
+    """
+    from .. import api
+
+    given = dict(_pair(text) for text in tags)
+    with api.open(store, create=False) as opened:
+        found = opened.tag(model, given, remove=remove)
+    print_record(found or {"tags": "none"}, as_json)
+
+
+def _pair(text: str) -> tuple[str, str]:
+    name, equals, value = text.partition("=")
+    if not equals or not name.strip() or not value.strip():
+        raise click.BadParameter(f"{text!r} is no tag; write NAME=VALUE, as in size=110")
+    return name.strip(), value.strip()

@@ -2,6 +2,7 @@
 
 from .activations import Activations, ArraySource, Layers, Source
 from .datasets import Dataset
+from .depths import relative_depth
 from .devices import pick_device
 from .errors import (
     ActlasError,
@@ -42,7 +43,7 @@ from .results import (
     column_array,
 )
 from .rows import MISSING, Row, Rows
-from .runs import RunResult, Runs, check_parameters
+from .runs import RunResult, Runs, Tags, check_parameters
 from .samples import Samples
 from .selection import presets, select_sites
 from .sites import Site
@@ -103,6 +104,7 @@ __all__ = [
     "Source",
     "StoreError",
     "TableSpec",
+    "Tags",
     "TextFeed",
     "TopKeeper",
     "TorchFeed",
@@ -134,6 +136,7 @@ __all__ = [
     "presets",
     "prove",
     "read_dataset",
+    "relative_depth",
     "select_sites",
     "split_spec",
     "tell",

@@ -85,6 +85,38 @@ class Runs:
         return iter(self.runs)
 
 
+@final
+@dataclass(frozen=True, eq=False)
+class Tags(Mapping[int, Mapping[str, str | float]]):
+    """What is known of the model of each run, by the run's number: tags, numbers where they are.
+
+    models: of each run the model, by a number that tells models of the same spec apart.
+    """
+
+    tags: Mapping[int, Mapping[str, str | float]]
+    models: Mapping[int, int]
+
+    @classmethod
+    def of(cls, runs: Runs, *tags: Mapping[str, str | float]) -> "Tags":
+        """Put tags beside runs, in their order; every run is of another model.
+
+        Raises InputError where there are not as many of one as of the other.
+        """
+        if len(tags) != len(runs):
+            raise InputError(f"{len(runs)} runs and {len(tags)} times tags; give one of each")
+        numbers = [run.id for run in runs]
+        return cls(dict(zip(numbers, tags, strict=True)), dict(zip(numbers, numbers, strict=True)))
+
+    def __getitem__(self, run: int) -> Mapping[str, str | float]:
+        return self.tags[run]
+
+    def __iter__(self) -> Iterator[int]:
+        return iter(self.tags)
+
+    def __len__(self) -> int:
+        return len(self.tags)
+
+
 def check_parameters(runs: Sequence[tuple[int, Mapping[str, Any]]]) -> None:
     """Raise InputError unless runs, by number, have the same parameters."""
     first, there = runs[0]

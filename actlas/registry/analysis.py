@@ -34,6 +34,7 @@ from ..core import (
     Runs,
     Samples,
     TableSpec,
+    Tags,
     Weights,
     checked_tables,
     digest,
@@ -51,6 +52,7 @@ INPUTS: dict[str, tuple[type, str]] = {
     "samples": (Samples, "what the rows were made of, to be given to the network again"),
     "base": (Result, "the result for acts of what this analysis builds on"),
     "runs": (Runs, "stored results of what this analysis builds on, over many models"),
+    "tags": (Tags, "what is known of the model of each of the runs"),
 }
 PARAMETER_TYPES = (int, float, str, bool)
 ANY = "*"  # as a base: the run of any analysis, which the user names
@@ -278,7 +280,7 @@ def analysis(
     base: the analysis that it builds on: its result for the same site is `base: Result`, and
         `layers` and `others` come with theirs. Of several the results are put into one (see
         `Result.joined`); "*": of any analysis, the run that the user names. With `runs: Runs`,
-        which stands alone, the results of many runs of it.
+        which stands alone (or before `tags: Tags`), the results of many runs of it.
     beside: analyses whose results are put into the base, called as in SQL, at sites where there
         are any.
     when: input → the settings that need it, {"model": {"how": "network"}}. An input annotated
@@ -325,12 +327,14 @@ def analysis(
 
 def _check_base(who: str, needs: tuple[str, ...], bases: tuple[str, ...]) -> None:
     if "runs" in needs:
-        if needs != ("runs",) or len(bases) != 1:
+        if needs not in (("runs",), ("runs", "tags")) or len(bases) != 1:
             raise AnalysisError(
-                f'analysis {who!r}: `runs: Runs` stands alone, with @analysis(base="NAME"), the '
-                f"one analysis whose runs they are"
+                f"analysis {who!r}: `runs: Runs` stands alone, or before `tags: Tags`, with "
+                f'@analysis(base="NAME"), the one analysis whose runs they are'
             )
         return
+    if "tags" in needs:
+        raise AnalysisError(f"analysis {who!r}: `tags: Tags` goes with `runs: Runs`")
     taken = {"acts", "base"} <= set(needs) or ("layers" in needs and "base" not in needs)
     if not taken if bases else "base" in needs:
         raise AnalysisError(

@@ -41,6 +41,7 @@ from .results import (
 from .schema import HEAD
 from .shards import claim, held, missing_parts, owner_name, part_source, shards_of
 from .tables import Activation, Dataset, Extraction, Model, Part, Payload, Run, Shard, now
+from .tags import set_tags, tags_of
 from .tops import Extremes, Lookup, RowPlace, SitePlace, looking_up, outermost
 from .verify import chunk_count, verify
 from .windows import (
@@ -115,10 +116,12 @@ __all__ = [
     "reread",
     "save_failure",
     "save_run",
+    "set_tags",
     "shards_of",
     "smaller_extraction",
     "sql_name",
     "table_names",
+    "tags_of",
     "verify",
     "write_window",
 ]

@@ -10,7 +10,7 @@ from ..core import Column, CorruptError, TableSpec
 from .codecs import checksum
 from .database import Database
 from .results import ensure_table, sql_table
-from .tables import Array, Base, Dataset, Label, LabelSet, Model, Run, Sample
+from .tables import Array, Base, Dataset, Label, LabelSet, Model, Run, Sample, Tag
 from .tables import ResultTable as Catalog
 
 NOUN: dict[Any, str] = {Model: "models", Dataset: "datasets"}
@@ -46,6 +46,8 @@ class RecordCopier:
                         self._copy_samples(session, ident, found)
                 if kind is Dataset:
                     self._copy_labels(session, ident, found)
+                else:
+                    self._copy_tags(session, ident, found)
             self._known[kind, ident] = found
         return self._known[kind, ident]
 
@@ -75,6 +77,15 @@ class RecordCopier:
                 session.add(added)
                 session.flush()
                 self._copy_items(session, labels.id, added.id)
+
+    def _copy_tags(self, session: Session, ident: int, there: int) -> None:
+        """Copy the tags that the target lacks; one of the same name there stays."""
+        known = set(session.scalars(sa.select(Tag.name).where(Tag.model_id == there)))
+        with self.source.read() as reading:
+            tags = reading.scalars(sa.select(Tag).where(Tag.model_id == ident)).all()
+        for tag in tags:
+            if tag.name not in known:
+                session.add(Tag(**values(tag, "model_id") | {"model_id": there}))
 
     def _copy_items(self, session: Session, ident: int, there: int) -> None:
         names = ["sample", "char_start", "char_end", "value"]

@@ -70,7 +70,8 @@ def grow(session: Session, old: Extraction, new: Extraction, samples: int) -> No
 def _take_over(session: Session, old: Activation, new: Extraction, samples: int) -> None:
     rows = old.rows_done
     added = Activation(
-        extraction_id=new.id, site=old.site, depth=old.depth, width=old.width, rows_done=rows,
+        extraction_id=new.id, site=old.site, depth=old.depth,
+        relative_depth=old.relative_depth, width=old.width, rows_done=rows,
         samples_done=samples, complete=False, nonfinite=old.nonfinite, overflow=old.overflow,
         difference=old.difference, tolerance=old.tolerance, against=old.against,
     )  # fmt: skip

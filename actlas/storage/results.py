@@ -22,6 +22,7 @@ from .codecs import checksum
 from .database import Database
 from .tables import Array, Run
 from .tables import ResultTable as Catalog
+from .views import SUMMARY, make_metric
 
 LONGEST_NAME = 63  # PostgreSQL's limit
 SQL_TYPES: dict[str, Any] = {
@@ -129,13 +130,14 @@ def ensure_table(database: Database, session: Session, analysis: str, spec: Tabl
             Catalog(sql_name=name, analysis=analysis, name=spec.name, columns=_described(spec))
         )
         session.flush()
+        _show(database, session, spec)
         return
     if (known.analysis, known.name) != (analysis, spec.name):
         raise AnalysisError(
             f"analysis {analysis!r}, table {spec.name!r}: the SQL name {name!r} is taken by "
             f"{known.analysis!r}, table {known.name!r}; rename one"
         )
-    _add_columns(session, name, spec, known)
+    _add_columns(database, session, name, spec, known)
 
 
 def _check_new(session: Session, analysis: str, name: str, spec: TableSpec) -> None:
@@ -152,7 +154,9 @@ def _check_new(session: Session, analysis: str, name: str, spec: TableSpec) -> N
         raise AnalysisError(f"analysis {analysis!r}: SQL table {name!r} {fault}; rename it")
 
 
-def _add_columns(session: Session, name: str, spec: TableSpec, known: Catalog) -> None:
+def _add_columns(
+    database: Database, session: Session, name: str, spec: TableSpec, known: Catalog
+) -> None:
     kinds = {c["name"]: c["kind"] for c in known.columns}
     for column in spec.columns:
         if kinds.get(column.name, column.kind) != column.kind:
@@ -167,6 +171,15 @@ def _add_columns(session: Session, name: str, spec: TableSpec, known: Catalog) -
     new = [c for c in _described(spec) if c["name"] not in kinds]
     if new:
         known.columns = [*known.columns, *new]
+        session.flush()
+        _show(database, session, spec)
+
+
+def _show(database: Database, session: Session, spec: TableSpec) -> None:
+    """Let the view of all summaries show one that is new or wider."""
+    if spec.name == SUMMARY:
+        database.backend.lock(session.connection(), "view metric")
+        make_metric(session.connection())
 
 
 def _write_table(

@@ -9,13 +9,14 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
 from ..core import SchemaError, listing
+from .views import drop_views, make_views
 
 if TYPE_CHECKING:
     from alembic.config import Config
 
 VERSION_TABLE = "actlas_alembic_version"
 MIGRATIONS = Path(__file__).parent / "migrations"
-HEAD = "0002"  # the newest file in migrations/versions; tested to be so
+HEAD = "0003"  # the newest file in migrations/versions; tested to be so
 
 
 def current_version(connection: Connection) -> str | None:
@@ -65,8 +66,10 @@ def upgrade(connection: Connection, name: str) -> None:
             f"{name} holds tables of another program ({listing(sorted(others), 3)}); name an empty "
             f"database or a new file"
         )
+    drop_views(connection)
     with _config(connection) as config:
         command.upgrade(config, "head")
+    make_views(connection)
 
 
 @contextmanager

@@ -73,6 +73,19 @@ class Dataset(Base):
     created: Mapped[str] = mapped_column(default=now)
 
 
+class Tag(Base):
+    """What is known of a model: family, size, step, quality. number: the value, where it is one."""
+
+    __tablename__ = "tags"
+    model_id: Mapped[int] = mapped_column(
+        ForeignKey("models.id", ondelete="CASCADE"), primary_key=True
+    )
+    name: Mapped[str] = mapped_column(primary_key=True)
+    value: Mapped[str]
+    number: Mapped[float | None]
+    __table_args__ = {"sqlite_with_rowid": False}  # noqa: RUF012
+
+
 class Sample(Base):
     """One sample of a data set: its text, or the name of its file.
 
@@ -172,6 +185,8 @@ class Activation(Base):
     difference, tolerance, against: the greatest difference from what it was compared with
     at the first batch, and what was allowed.
     error: root mean square of the rows' relative reconstruction errors, where stored as int8.
+    depth: its place among the model's sites. relative_depth: 0 at the embedding, (i + 1) / n at
+    block i of n, 1 after the last; null where its name says nothing of it.
     """
 
     __tablename__ = "activations"
@@ -179,6 +194,7 @@ class Activation(Base):
     extraction_id: Mapped[int] = mapped_column(ForeignKey("extractions.id", ondelete="CASCADE"))
     site: Mapped[str]
     depth: Mapped[int]
+    relative_depth: Mapped[float | None]
     width: Mapped[int]
     rows_done: Mapped[int] = mapped_column(default=0)
     samples_done: Mapped[int] = mapped_column(default=0)

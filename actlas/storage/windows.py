@@ -9,7 +9,7 @@ import sqlalchemy as sa
 from numpy.typing import NDArray
 from sqlalchemy.orm import Session
 
-from ..core import MISSING, InputError, Proof, Rows, Site, Window, count
+from ..core import MISSING, InputError, Proof, Rows, Site, Window, count, relative_depth
 from .chunks import write_chunks
 from .codecs import Packed, checksum, pack
 from .database import Database
@@ -83,7 +83,8 @@ def begin_extraction(
             if site.name not in known:
                 depth = order.index(site.name) if site.name in order else len(order)
                 known[site.name] = Activation(
-                    extraction_id=found.id, site=site.name, depth=depth, width=site.width,
+                    extraction_id=found.id, site=site.name, depth=depth,
+                    relative_depth=relative_depth(site.name, order), width=site.width,
                     rows_done=0, samples_done=0, complete=False, nonfinite=0, overflow=0,
                 )  # fmt: skip
                 session.add(known[site.name])

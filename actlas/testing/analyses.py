@@ -17,12 +17,14 @@ from ..core import (
     Others,
     Result,
     Runs,
+    Tags,
     Weights,
 )
 from ..registry import ANY, Analysis, registry
 
 ROWS, WIDTH, CLASSES = 240, 12, 4
 TOLERANCE = 1e-6
+PAIRS = 3  # of runs, where what is known of their models is read
 
 
 @dataclass(frozen=True)
@@ -135,8 +137,13 @@ def _build(made: dict[str, Any], analysis: Analysis) -> None:
     if "layers" in analysis.needs:
         made["layers"] = Layers.of(*made["layers"], bases=[base(acts) for acts in made["layers"]])
     if "runs" in analysis.needs:
-        results = [base(acts) for acts in (made["acts"], made["other"])]
-        made["runs"] = Runs.of(*results, models=["model a", "model b"])
+        pairs = PAIRS if "tags" in analysis.needs else 1
+        results = [base(acts) for acts in (made["acts"], made["other"])] * pairs
+        made["runs"] = Runs.of(*results, models=[f"model {i}" for i in range(2 * pairs)])
+        known: list[dict[str, str | float]] = [
+            {"quality": float(i % 4), "family": "ab"[i % 2]} for i in range(2 * pairs)
+        ]
+        made["tags"] = Tags.of(made["runs"], *known)
     if "others" in made:
         sites = made["others"].sites
         made["others"] = Others.of(*sites, bases=[base(acts) for acts in sites])
