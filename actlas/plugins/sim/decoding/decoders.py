@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 Kind = Literal["mlp", "ridge"]
+STEPS = 32  # of an epoch, at least: batches of few rows are small
 BLOCK = 4096  # frames decoded at once
 DRAWN = 10.0  # log-variances are cut at ±10
 
@@ -146,7 +147,8 @@ def _mlp(
     optimiser = torch.optim.AdamW(network.parameters(), how.lr)
     for epoch in range(how.epochs):
         total = 0.0
-        for some in batches(len(rows), how.batch, generator):
+        size = min(how.batch, max(16, len(rows) // STEPS))
+        for some in batches(len(rows), size, generator):
             made = network(inputs.to(latents.drawn(rows[some], generator)))
             total += _step(optimiser, (made - goals[some]).square().mean()) * len(some)
         tell(f"epoch {epoch + 1} of {how.epochs}, error {total / len(rows):.3f}")
