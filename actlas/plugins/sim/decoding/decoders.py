@@ -13,7 +13,6 @@ if TYPE_CHECKING:
 
 Kind = Literal["mlp", "ridge"]
 STEPS = 32  # of an epoch, at least: batches of few rows are small
-BLOCK = 4096  # frames decoded at once
 DRAWN = 10.0  # log-variances are cut at ±10
 
 
@@ -194,18 +193,3 @@ def _step(optimiser: Any, loss: "Tensor") -> float:
     torch.autograd.backward(loss)
     optimiser.step()
     return float(loss.detach())
-
-
-def error(decoder: Decoder, latents: "Tensor", goals: "Tensor") -> float:
-    """Return the squared error of latents (n, frames, width) / that of the training mean.
-
-    goals: (n, frames, channels) in the target's own units; every channel weighs alike.
-    """
-    import torch
-
-    goals = decoder.scale.to(goals)
-    squared, some = 0.0, max(1, BLOCK // latents.shape[1])
-    with torch.no_grad():
-        for z, y in zip(torch.split(latents, some), torch.split(goals, some), strict=True):
-            squared += float((decoder.decode(z) - y).square().double().sum())
-    return squared / max(float(goals.square().double().sum()), 1e-30)
