@@ -465,3 +465,16 @@ def test_what_is_no_log_variance_is_refused():
 )
 def test_it_conforms(check):
     check()
+
+
+def test_rows_to_test_on_have_no_say_in_the_scale():
+    from actlas.plugins.sim.probing.probes import Sides
+
+    _, sides, _ = _halves(np.arange(100) % 3)
+    X = np.random.default_rng(0).standard_normal((100, 3)).astype(np.float32)
+    before = Sides.of(X, sides, True).train
+    X[sides.test] += 100
+    after = Sides.of(X, sides, True)
+    assert torch.equal(after.train, before)
+    assert before.std(0, correction=0).tolist() == pytest.approx([1, 1, 1], abs=1e-5)
+    assert after.test.mean() > 50
