@@ -127,6 +127,9 @@ def test_recordings_that_were_trained_on_are_extracted_beside_the_metrics(tmp_pa
         assert (len(made.rows), made.record.pooling) == (24, "mean")
         epochs = store.result(done["run"]).result.tables["epochs"]
         assert epochs["module"].tolist() == ["layers.0", "layers.1", "layers.2", "context"]
+    untrained = good(*command, "-o", "r", "--epochs", 0, "--store", url).json
+    assert untrained["extraction"] != done["extraction"]
+    assert "run" not in untrained
     monkeypatch.setenv("ACTLAS_STORE", f"sqlite:///{tmp_path}/none.db")
     assert "run" not in good(*command, "-o", "n", "--no-store").json
     assert not (tmp_path / "none.db").exists()

@@ -139,7 +139,7 @@ def keep_training(
     store: its URL; None keeps nothing. prefix: of the network's sites. Sites that cannot share an
     extraction get one each; the run is of the last.
 
-    Returns store, extraction and run.
+    Returns store, extraction and, where there were epochs, run.
     """
     if store is None:
         return {}
@@ -152,8 +152,11 @@ def keep_training(
     with open_store(store) as opened:
         for sites in stacks.values():
             made = opened.extract(model, dataset, sites, pooling="mean", device=device)
+        kept = {"store": opened.url, "extraction": made.id}
+        if not done.metrics:  # the network before training
+            return kept
         (run,) = opened.run("sim_training", made, device=device)
-        return {"store": opened.url, "extraction": made.id, "run": run.id}
+        return {**kept, "run": run.id}
 
 
 def training_record(done: "TrainedSim", recipe_name: str, clips: int) -> Mapping[str, Any]:
