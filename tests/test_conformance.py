@@ -60,10 +60,10 @@ SETTINGS: dict[str, dict[str, Any]] = {
     "sim_decode": {"target": "site", "epochs": 5, "pairs": 20, "steps": 3},
     "decomposition_study": {"inputs": {"runs": example()}, "qualities": QUALITIES, "draws": 100},
 }
-# They need a model, which test_decomposition_analysis gives them.
+# They need a model, which test_decomposition_analysis and test_sim_history give them.
 MODELS = {
     "decomposition", "decomposition_logits", "decomposition_sources", "decomposition_token_logits",
-    "decomposition_tokens",
+    "decomposition_tokens", "sim_training",
 }  # fmt: skip
 
 
