@@ -17,7 +17,7 @@ BESIDE = {"other", "others", "runs"}  # what the demo does not make first
 # What reads branches has an extraction of its own, of the first sentences, one row a token.
 BRANCHES = {"decomposition", "decomposition_tokens"}
 SITES, SENTENCES = "decomposition,layers.*.heads", 100
-# The demo model predicts no tokens, nor do we train it; of sources there is a row a pair of positions.
+# The demo model predicts no tokens and was trained elsewhere; of sources there is a row a pair.
 LEFT_OUT = {
     "decomposition_logits", "decomposition_token_logits", "decomposition_sources", "sim_training",
 }  # fmt: skip
