@@ -324,12 +324,15 @@ def test_pooling_makes_rows_of_samples_and_windows():
     assert row(windows)["probe_rows"] == 120  # 4, 4 and 2 of each
     from actlas.plugins.sim.probing.rows import Pooling
 
-    means = Pooling.of(acts, "window", 4).mean(X)
+    means = Pooling.of(acts, "window", 4).pooled(X)
     assert means[1] == pytest.approx(X[4:8].mean(0), abs=1e-6)
     assert means[2] == pytest.approx(X[8:10].mean(0), abs=1e-6)
     shuffled = np.random.default_rng(0).permutation(400)
     again = Pooling.of(acts.take(shuffled), "mean", 4)
-    assert again.mean(X[shuffled])[7] == pytest.approx(X[70:80].mean(0), abs=1e-6)
+    assert again.pooled(X[shuffled])[7] == pytest.approx(X[70:80].mean(0), abs=1e-6)
+    largest, last = (Pooling.of(acts, pool, 4).pooled(X) for pool in ("max", "last"))
+    assert (largest == X.reshape(40, 10, -1).max(1)).all()
+    assert (last == X[9::10]).all()
 
 
 def test_the_commonest_label_of_a_pooled_row_counts_and_is_said():
@@ -381,6 +384,8 @@ def test_one_dimension_one_factor_and_dead_dimensions_have_no_nan():
     one = probed(Z[:, :1], factors, topk=True)
     assert row(one)["informative"]
     assert row(one, "factors")["narea"] == 1
+    assert score(one, "norm", column="null") == pytest.approx(np.sqrt(2 / np.pi))
+    assert score(one, "norm_cv", column="null") == pytest.approx(np.sqrt(np.pi / 2 - 1))
     assert np.isnan(score(one, "disentanglement"))
     dead = Z.copy()
     dead[:, 7:] = 3.0
@@ -413,6 +418,11 @@ def test_words_of_a_kind_alike_have_a_control_task():
     assert row(result, "factors")["accuracy"] > 0.75  # words are known by heart …
     assert abs(row(result, "factors")["selectivity"]) < 0.2  # … and so is any label of words
     assert np.isnan(row(probed(X, factors), "factors")["selectivity"])
+    place = np.arange(1200) % 10  # frames of recordings are called by their place
+    names = [f"{0.01 * p:.2f} s" if i < 1195 else "end" for i, p in enumerate(place)]
+    frames = Rows.build(np.arange(1200) // 10, place, names)
+    result = sim_probe(Activations.of(X.astype(np.float32), rows=frames), factors, **FEW)
+    assert np.isnan(row(result, "factors")["selectivity"])
 
 
 @pytest.mark.parametrize("method", ["information", "correlation", "probeless"])

@@ -149,7 +149,9 @@ def test_two_copies_of_a_code_leave_no_gap_and_are_disentangled():
 
 def test_modularity_is_its_formula():
     information = np.array([[1.0, 0.5], [0.2, 0.2], [0.0, 0.0]])
-    assert scores.modularity(information) == pytest.approx((0.75 + 0 + 1) / 3)
+    assert scores.modularity(information) == pytest.approx(
+        (0.75 + 0 + 0) / 3
+    )  # a dead dimension is of none
 
 
 def test_rotations_are_orthogonal_and_turn_both_ways():

@@ -26,6 +26,7 @@ from .tables import TABLES
 
 FOLDS = 3
 RANDOM_ORDERS = 3
+ONE_NAME = 0.9  # share of rows called as most of their place: they are frames, not words
 LEAKS = 0.1  # correlation of neighbouring rows from which groups of one row are doubtful
 
 
@@ -71,7 +72,9 @@ def sim_probe(
     factors: Factors | None,
     other: Activations | None,
     *,
-    pool: Annotated[Pool, "probe rows: each row; the mean of a sample; means of windows"] = "none",
+    pool: Annotated[
+        Pool, "probe rows: each row; the mean, largest or last of a sample's; means of windows"
+    ] = "none",
     window: Annotated[int, "rows of a window"] = 6,
     standardize: Annotated[bool, "divide dimensions by their deviation (training rows)"] = True,
     importance: Annotated[
@@ -220,9 +223,9 @@ def _rows(
     noise = rng.standard_normal((len(kept), X.shape[1]), dtype=np.float32)
     draws = None
     if laws.posterior is not None:
-        draws = Sides.of(pooling.mean(laws.posterior.draws)[kept], sides, s.standardize)
+        draws = Sides.of(pooling.pooled(laws.posterior.draws)[kept], sides, s.standardize)
     return Rows(
-        Sides.of(pooling.mean(X)[kept], sides, s.standardize),
+        Sides.of(pooling.pooled(X)[kept], sides, s.standardize),
         Sides.of(noise, sides, True),
         draws,
         groups[sides.train],
@@ -233,13 +236,24 @@ def _rows(
 def _types(
     acts: Activations, kept: NDArray[np.int64], sides: Split
 ) -> NDArray[np.int64] | None:  # fmt: skip
-    """Number of each row's token, training rows first; None where rows are no tokens."""
+    """Number of each row's token, training rows first; None where rows are no tokens.
+
+    Frames and patches are called by their place, which is no type of anything.
+    """
     tokens: Any = acts.rows.token
     if all(tokens[i] is None for i in kept[:100].tolist()):
         return None
     order = kept[np.concatenate([sides.train, sides.test])]
     numbers: dict[str | None, int] = {}
-    return np.array([numbers.setdefault(tokens[i], len(numbers)) for i in order.tolist()])
+    types = np.array([numbers.setdefault(tokens[i], len(numbers)) for i in order.tolist()])
+    return None if _named_by_place(types, acts.rows.position[order]) else types
+
+
+def _named_by_place(types: NDArray[np.int64], place: NDArray[np.int64]) -> bool:
+    """Whether nearly all rows of a place in their samples have one name."""
+    pairs, counts = np.unique(np.stack([place, types], 1), axis=0, return_counts=True)
+    starts = np.flatnonzero(np.diff(pairs[:, 0], prepend=pairs[0, 0] - 1))
+    return bool(np.maximum.reduceat(counts, starts).sum() > ONE_NAME * len(types))
 
 
 def _scored(

@@ -109,7 +109,7 @@ def divergence(tables: Tables) -> Any:
         alt.Chart(alt.InlineData(values=rows))
         .mark_line(point=alt.OverlayMarkDef(size=12))
         .encode(
-            alt.X("place:Q", title="dimension, largest first"),
+            alt.X("place:Q", title="dimension, largest first").scale(nice=False, zero=False),
             alt.Y("nats:Q", title="nats").scale(type="log"),
             alt.Color("of:N", title=None).legend(orient="top", labelLimit=300),
         )
@@ -132,8 +132,10 @@ def units(tables: Tables) -> Any:
         alt.Chart(alt.InlineData(values=rows))
         .mark_point(filled=True, size=18)
         .encode(
-            alt.X("place:Q", title="dimension, largest first"),
-            alt.Y("variance:Q", title="variance of the posterior mean").scale(type="log"),
+            alt.X("place:Q", title="dimension, largest first").scale(nice=False, zero=False),
+            alt.Y("variance:Q", title="variance of the posterior mean").scale(
+                type="log", domain=[min(0.003, rows[-1]["variance"] / 2), max(1, ordered[0] * 1.5)]
+            ),
         )
     )
     limit = alt.Chart(alt.InlineData(values=[{"variance": 0.01}])).mark_rule(strokeDash=[4, 3])
@@ -190,7 +192,7 @@ def _kept(factor: Mapping[str, Any]) -> str:
     if factor["readable"]:
         return f"90 % kept by {factor['k90']:.0f} dimensions"
     draws = factor["draw_accuracy"]
-    if draws is None or draws != draws:
+    if draws is None or draws != draws or not factor["low"] > factor["majority"]:
         return "not above chance"
     return f"{draws:.2f} from draws of the posterior: not read"
 

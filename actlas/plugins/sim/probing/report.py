@@ -148,20 +148,23 @@ def _scores(laws: Laws, probed: Probed | None, informative: bool) -> list[Score]
 
 
 def _law_scores(laws: Laws, read: bool) -> list[Score]:
+    from scipy.special import poch
+
     law, post = laws.law, laws.posterior
     alive = ~law.dead
     count = int(alive.sum())
     kl, correlated = law.kl, correlation(law)
     full = None if correlated is None else float(kl[alive].sum() + correlated)
-    width = len(alive)
+    half = len(alive) / 2
+    norm = float(poch(half, 0.5) / np.sqrt(half))  # mean of a chi variable / √d
     found = [
         _score("marginal_kl", None, _mean(kl), [1 / law.rows], read),
         _score("ks", None, _mean(law.ks), [0.8687 / np.sqrt(law.rows)], read),
         _score("wasserstein", None, _mean(law.wasserstein), [], read),
         _score("total_correlation", None, correlated, [0.0], read),
         _score("gaussian_kl", None, full, [count / law.rows], read),
-        _score("norm", None, law.norm_mean, [1 - 1 / (4 * width)], read),
-        _score("norm_cv", None, law.norm_cv, [1 / np.sqrt(2 * width)], read),
+        _score("norm", None, law.norm_mean, [norm], read),
+        _score("norm_cv", None, law.norm_cv, [np.sqrt(1 / norm**2 - 1)], read),
     ]
     if laws.lag is not None:
         found.append(_score("lag1", None, _mean(laws.lag[0]), [0.0], read))

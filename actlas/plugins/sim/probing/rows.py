@@ -11,7 +11,7 @@ from actlas import Activations, Factors, InputError, LabelError, Labels
 
 from .information import quantile_codes
 
-Pool = Literal["none", "mean", "window"]
+Pool = Literal["none", "mean", "max", "last", "window"]
 Codes = NDArray[np.int64]
 DRAWS = 25  # splits that are tried
 MANY = 20  # more different numbers than these are no classes
@@ -47,6 +47,7 @@ class Pooling:
 
     unit: Codes  # (rows,) from 0, in order
     count: int
+    pool: Pool = "mean"
 
     @classmethod
     def of(cls, acts: Activations, pool: Pool, window: int) -> "Pooling":
@@ -55,8 +56,8 @@ class Pooling:
         if pool == "none":
             return cls(np.arange(n), n)
         _, first, sample = np.unique(acts.rows.sample, return_index=True, return_inverse=True)
-        if pool == "mean":
-            return cls(sample, len(first))
+        if pool != "window":
+            return cls(sample, len(first), pool)
         order = np.argsort(sample, kind="stable")
         begin = np.zeros(len(first), np.int64)
         np.add.at(begin[1:], sample[sample < len(first) - 1], 1)
@@ -66,12 +67,16 @@ class Pooling:
         units, unit = np.unique(pairs, axis=0, return_inverse=True)
         return cls(unit.reshape(-1), len(units))
 
-    def mean(self, X: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Return the mean of the rows of each unit (units, d)."""
+    def pooled(self, X: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Return the mean of the rows of each unit, their largest, or the last (units, d)."""
         if self.count == len(X):
             return X[np.argsort(self.unit)]
         order = np.argsort(self.unit, kind="stable")
         starts = np.searchsorted(self.unit[order], np.arange(self.count))
+        if self.pool == "max":
+            return np.asarray(np.maximum.reduceat(X[order], starts, axis=0))
+        if self.pool == "last":
+            return X[order[[*(starts[1:] - 1), len(X) - 1]]]
         sizes = np.diff([*starts, len(X)])[:, None]
         return np.asarray(np.add.reduceat(X[order], starts, axis=0) / sizes, np.float32)
 

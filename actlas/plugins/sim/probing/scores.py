@@ -78,13 +78,14 @@ def gap(S: Array) -> Array:
 
 
 def modularity(information: Array) -> Array:
-    """1 − Σ other I²/(I²max (F − 1)), mean over dimensions (Ridgeway & Mozer 2018)."""
+    """1 − Σ other I²/(I²max (F − 1)), mean over dimensions (Ridgeway & Mozer 2018); 0 without I."""
     F = information.shape[-1]
     if F == 1:
         return np.full(information.shape[:-2], np.nan)
     square = information**2
     largest = square.max(-1)
-    return np.asarray((1 - _ratio(square.sum(-1) - largest, largest * (F - 1))).mean(-1))
+    apart = 1 - _ratio(square.sum(-1) - largest, largest * (F - 1))
+    return np.asarray(np.where(largest > 0, apart, 0.0).mean(-1))
 
 
 def _entropy(r: Array) -> Array:

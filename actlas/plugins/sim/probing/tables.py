@@ -81,7 +81,7 @@ class Factor:
     selectivity: Annotated[
         float | None,
         "accuracy less that of a control task: labels drawn anew for each token (Hewitt & Liang "
-        "2019); missing where rows are no tokens",
+        "2019); missing where rows are no tokens, or tokens are but places (frames, patches)",
     ]
     draw_accuracy: Annotated[float | None, "accuracy from draws of the posterior"]
     draw_low: Annotated[float | None, "lower end of its 95 % interval"]
