@@ -192,7 +192,8 @@ def wave_decoder(
 
     for epoch in range(how.epochs):
         total = 0.0
-        for some in batches(len(items), how.batch, generator):
+        size = min(how.batch, max(4, len(items) // 16))
+        for some in batches(len(items), size, generator):
             made = decode(latents.drawn(items[some], generator))[:, 0]
             total += _step(optimiser, loss(made, goals[some])) * len(some)
         tell(f"epoch {epoch + 1} of {how.epochs}, loss {total / len(items):.3f}")
