@@ -102,6 +102,8 @@ def test_a_linear_site_is_decoded_and_its_paths_are_straight(linear):
 def test_effects_and_masks_are_those_of_the_planted_dimensions(linear):
     table = linear.tables["dimensions"]
     assert table["dead"].tolist() == [False, False, True, True, True]
+    unit = np.linspace(-2.68, 2.68, 9).var()  # the slope of dim 1 is 1 of a deviation of √10
+    assert table["effect"][1] == pytest.approx(unit / 10 / 3, rel=0.15)
     np.testing.assert_allclose(table["masked"][2:], 0, atol=1e-5)
     assert table["masked"][0] > table["masked"][1] > 0.01
     assert table["peak"][1] == 2
