@@ -3,13 +3,16 @@
 import numpy as np
 import pytest
 import soundfile
+from click.testing import CliRunner
 
 import actlas
 from actlas import Activations, InputError, Labels, Media, Others, Rows, Samples
 from actlas.cli import cli
+from actlas.plugins.sim.decoding import analysis as decoding
 from actlas.plugins.sim.decoding import sim_decode
 from actlas.plugins.sim.decoding.decoders import Latents, Scale
 from actlas.plugins.sim.decoding.sequences import Sequences, split
+from actlas.plugins.sim.decoding.sound import Bands, highest
 from actlas.testing import checks
 
 from .tiny import media_set
@@ -99,6 +102,8 @@ def test_a_linear_site_is_decoded_and_its_paths_are_straight(linear):
 def test_effects_and_masks_are_those_of_the_planted_dimensions(linear):
     table = linear.tables["dimensions"]
     assert table["dead"].tolist() == [False, False, True, True, True]
+    unit = np.linspace(-2.68, 2.68, 9).var()  # the slope of dim 1 is 1 of a deviation of √10
+    assert table["effect"][1] == pytest.approx(unit / 10 / 3, rel=0.15)
     np.testing.assert_allclose(table["masked"][2:], 0, atol=1e-5)
     assert table["masked"][0] > table["masked"][1] > 0.01
     assert table["peak"][1] == 2
@@ -209,12 +214,68 @@ def test_spectra_are_decoded_of_the_frames_that_they_are_of(spectra):
     assert spectra.arrays["waves"].shape[1] == FRAMES * HOP * 16
 
 
-def test_waveforms_have_the_length_of_their_stack(tones):
+def test_waveforms_have_the_length_of_their_stack(tones, monkeypatch):
     samples, acts = tones
-    result = sim_decode(acts, samples, form="wave", channels=4, **(QUICK | {"epochs": 2}))
+    monkeypatch.setattr(decoding, "GATE", -1e9)  # two passes decode nothing
+    result = sim_decode(acts, samples, form="wave", channels=2, **(QUICK | {"epochs": 2}))
     assert result.tables["summary"]["target"][0] == "waveform"
-    if result.tables["summary"]["informative"][0]:
-        assert result.arrays["waves"].shape[1] == FRAMES * 160
+    assert result.arrays["waves"].shape[1] == FRAMES * 160
+
+
+def test_a_waveform_that_is_not_decoded_says_what_to_do(tones):
+    samples, acts = tones
+    result = sim_decode(acts, samples, form="wave", channels=2, **(QUICK | {"epochs": 1}))
+    assert not result.tables["summary"]["informative"][0]
+    assert any("more --epochs, or --form spectrum" in said for said in result.warnings)
+
+
+def test_bands_end_where_recordings_do(tones, tmp_path):
+    _, acts = tones
+    rng = np.random.default_rng(0)
+    for i in range(CLIPS):
+        soundfile.write(tmp_path / f"{i}.wav", rng.standard_normal(FRAMES * 80) * 0.1, 8000)
+    media = [Media(str(tmp_path / f"{i}.wav"), "audio") for i in range(CLIPS)]
+    samples = Samples.of(media_set(media), pooling="token")
+    result = sim_decode(acts, samples, bands=12, decoder="ridge", **QUICK)
+    assert any("hold no sound above 4000 Hz" in said for said in result.warnings)
+    bands = Bands.for_hop(16000, 160, 12, True, highest(samples, np.arange(CLIPS), 16000))
+    assert bands.centres.max() < 4000
+    assert not bands.filters[:, 129:].any()  # bins above 4 kHz
+
+
+def test_a_module_that_has_half_collapsed_says_so(planted):
+    X, Y = planted
+    logvar = site(np.full(X.shape, -9, np.float32), "layers.0.logvar")
+    some = site(X.numpy() * np.array([1, 1, 1e-3, 1e-3, 1e-3], np.float32))
+    setup = {"target": "site", "decoder": "ridge", "pairs": 10}
+    result = sim_decode(some, others=Others.of(Y, logvar), **setup)
+    assert any("partly collapsed: 2 of 5" in said for said in result.warnings)
+    whole = sim_decode(X, others=Others.of(Y, logvar), **setup)
+    assert not any("collapsed" in said for said in whole.warnings)
+
+
+def test_effects_do_not_hang_on_what_is_drawn_nor_on_the_first_frame(planted):
+    X, Y = planted
+    setup = {"target": "site", "decoder": "ridge", "pairs": 10}
+    few, many = (sim_decode(X, others=Others.of(Y), steps=n, **setup) for n in (2, 9))
+    np.testing.assert_array_equal(
+        few.tables["dimensions"]["effect"], many.tables["dimensions"]["effect"]
+    )
+
+
+def test_threads_are_as_many_after_as_before(planted):
+    import torch
+
+    X, Y = planted
+    before, seen = torch.get_num_threads(), []
+    torch.set_num_threads(2)
+    try:
+        with decoding.one_thread():
+            seen.append(torch.get_num_threads())
+        sim_decode(X, others=Others.of(Y), target="site", decoder="ridge", pairs=5)
+        assert (seen, torch.get_num_threads()) == ([1], 2)
+    finally:
+        torch.set_num_threads(before)
 
 
 def test_sounds_are_written(spectra, tmp_path):
@@ -290,12 +351,27 @@ def test_recordings_that_are_gone_are_named(tones, tmp_path):
         sim_decode(acts, Samples.of(gone), **QUICK)
 
 
-def test_the_command_line_writes_sounds_of_a_stored_run(tmp_path, capsys):
+def test_the_command_line_writes_sounds_of_a_stored_run(spectra, linear, tmp_path, monkeypatch):
+    held = {"1": spectra, "2": linear}
+
+    class Stored:
+        def __init__(self, run):
+            self.result = held[run]
+
+    monkeypatch.setattr(actlas.api.Store, "result", lambda _, run: Stored(run))
     store = f"sqlite:///{tmp_path / 'x.db'}"
     with actlas.open(store):
         pass
-    with pytest.raises(actlas.ActlasError):
-        cli.main(
-            ["results", "1", "--wav", str(tmp_path / "w"), "--store", store],
-            standalone_mode=False,
+
+    def wav(run):
+        return CliRunner().invoke(
+            cli, ["results", run, "--wav", str(tmp_path / "w"), "--store", store]
         )
+
+    told = wav("1")
+    assert told.exit_code == 0, told.output
+    written = sorted((tmp_path / "w").glob("*.wav"))
+    assert len(written) == len(spectra.arrays["waves"])
+    assert str(written[0]) in told.output.replace("\n", "")
+    assert "is there already" in str(wav("1").exception)
+    assert "holds no sound" in str(wav("2").exception)

@@ -150,7 +150,7 @@ def test_effects_take_values_of_each_dimension():
 def test_bands_find_a_tone_and_the_waveform_has_it_again():
     rate, hop = 16000, 160
     wave = np.sin(2 * np.pi * 1000 * np.arange(9600) / rate).astype(np.float32)
-    bands = Bands.for_hop(rate, hop, 40, False)
+    bands = Bands.for_hop(rate, hop, 40, False, rate / 2)
     assert bands.size == 512
     centres = (np.arange(60) + 0.5) * hop
     frames = bands.frames(wave, centres)
@@ -166,8 +166,8 @@ def test_bands_find_a_tone_and_the_waveform_has_it_again():
 
 def test_log_mel_is_what_bands_of_frames_are():
     wave = draws(1, 8192)
-    found = mel_decibels(wave, 16000, 1024, 20)[0].T.numpy()
-    bands = Bands(16000, 1024, 20, True)
+    found = mel_decibels(wave, 16000, 8000, 1024, 20)[0].T.numpy()
+    bands = Bands(16000, 1024, 20, True, 8000)
     wanted = bands.frames(wave[0].numpy(), np.arange(len(found)) * 512)
     np.testing.assert_allclose(found[1:-1], wanted[1:-1], atol=1e-3)
 
@@ -176,7 +176,7 @@ def test_log_mel_is_what_bands_of_frames_are():
     "name", ["wave", "stft", "wave+stft", "fft", "wave+fft", "mel", "wave+mel"]
 )
 def test_losses_vanish_where_nothing_differs(name):
-    loss = loss_of(name, 16000)
+    loss = loss_of(name, 16000, 8000)
     real = draws(2, 5120)
     made = (real + 0.1 * draws(2, 5120, seed=1)).requires_grad_()
     assert float(loss(real, real)) == 0
@@ -185,5 +185,5 @@ def test_losses_vanish_where_nothing_differs(name):
     assert float(found.detach()) > 0
     assert torch.isfinite(made.grad).all()
     if "+" in name:
-        parts = [float(loss_of(part, 16000)(made, real).detach()) for part in name.split("+")]
+        parts = [float(loss_of(part, 16000, 8000)(made, real).detach()) for part in name.split("+")]
         assert float(found.detach()) == pytest.approx(sum(parts), rel=1e-5)

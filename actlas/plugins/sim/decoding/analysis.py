@@ -16,6 +16,7 @@ from .decoders import (
     Latents,
     Scale,
     Training,
+    one_thread,
     row_decoder,
     seeded,
     wave_decoder,
@@ -33,6 +34,10 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 Ints = NDArray[np.int64]
+WAVES = (
+    "a stack of convolutions to the waveform wants thousands of steps: try more --epochs, "
+    "or --form spectrum, which is decoded row by row"
+)
 GATE = 0.05  # R² that a decoder must exceed for smoothness to be told
 ACTIVE = 0.01  # variance of a mean (Burda et al. 2016)
 ITEMS = 64  # test items among which pairs are chosen
@@ -130,26 +135,27 @@ def sim_decode(
     train, test = split(order, labels, test_share, rng)
     wave = target == "sample" and form == "wave"
     parts = _Parts.of(order, train, test, length, wave)
-    logvar = targets.logvar_of(acts, others) if sampled else None
-    latents = _latents(acts, logvar)
-    if target == "site":
-        aim = targets.of_site(acts, others)
-    else:
-        assert samples is not None
-        aim = targets.of_samples(samples, acts.rows, order, form, rate, bands, length, pixels)
-    waved = aim.stack is not None
-    how = Training(
-        decoder, channels if waved else hidden, epochs or EPOCHS[waved], lr, BATCH[waved], alpha,
-        seed,
-    )  # fmt: skip
-    made = _trained(latents, aim, parts, how, loss)
-    on = _measured(made, latents, aim, parts, units, seed)
-    head = _summary(on.view, latents, aim, parts, seed)
-    said = _remarks(on, latents, head["test_error"], others, sampled)
-    if not head["informative"]:
-        return _uninformative(head, on, said)
-    chosen = measured.pairs(len(on.items), pairs, on.generator)
-    return _informative(head, on, chosen, steps, said)
+    with one_thread():
+        logvar = targets.logvar_of(acts, others) if sampled else None
+        latents = _latents(acts, logvar)
+        if target == "site":
+            aim = targets.of_site(acts, others)
+        else:
+            assert samples is not None
+            aim = targets.of_samples(samples, acts.rows, order, form, rate, bands, length, pixels)
+        waved = aim.stack is not None
+        how = Training(
+            decoder, channels if waved else hidden, epochs or EPOCHS[waved], lr, BATCH[waved],
+            alpha, seed,
+        )  # fmt: skip
+        made = _trained(latents, aim, parts, how, loss)
+        on = _measured(made, latents, aim, parts, units, seed)
+        head = _summary(on.view, latents, aim, parts, seed)
+        said = _remarks(on, latents, head, others, sampled)
+        if not head["informative"]:
+            return _uninformative(head, on, said)
+        chosen = measured.pairs(len(on.items), pairs, on.generator)
+        return _informative(head, on, chosen, steps, said)
 
 
 def _check(
@@ -177,7 +183,9 @@ def _latents(acts: Activations, logvar: NDArray[np.float32] | None) -> Latents:
 def _trained(latents: Latents, aim: Target, parts: _Parts, how: Training, loss: Loss) -> Decoder:
     if aim.stack is None:
         return row_decoder(latents, aim, parts.train_rows, how)
-    return wave_decoder(latents, aim, parts.train_items, parts.train, how, loss_of(loss, aim.rate))
+    assert aim.bands is not None
+    heard = loss_of(loss, aim.rate, aim.bands.top)
+    return wave_decoder(latents, aim, parts.train_items, parts.train, how, heard)
 
 
 def _goals(aim: Target, items: Ints, samples: Ints, device: Any) -> "Tensor":
@@ -232,13 +240,23 @@ def _summary(view: View, latents: Latents, aim: Target, parts: _Parts, seed: int
 
 
 def _remarks(
-    on: Measured, latents: Latents, test_error: float, others: Others | None, sampled: bool
+    on: Measured, latents: Latents, head: Mapping[str, Any], others: Others | None, sampled: bool
 ) -> list[str]:
-    said = []
-    if 1 - test_error <= GATE:
+    said, bands = [], on.view.target.bands
+    if not head["informative"]:
         said.append(
-            f"the decoder explains {max(1 - test_error, 0):.1%} of the test samples' variance, so "
+            f"the decoder explains {max(head['r2'], 0):.1%} of the test samples' variance, so "
             f"the space is not called smooth: a collapsed one would look so"
+        )
+        if on.view.target.stack is not None:
+            said.append(WAVES)
+    active, width = head["active"], latents.mean.shape[1]
+    if active is not None and active <= width // 2:
+        said.append(f"partly collapsed: {active} of {width} dimensions are active")
+    if bands is not None and bands.top < bands.rate / 2:
+        said.append(
+            f"recordings of {2 * bands.top:.0f} Hz hold no sound above {bands.top:.0f} Hz, where "
+            f"bands end"
         )
     middle = float(on.drawn.std.median())
     if on.units == "unit" and not 0.2 < middle < 5:
@@ -268,7 +286,7 @@ def _uninformative(head: Mapping[str, Any], on: Measured, said: list[str]) -> Re
 def _informative(
     head: Mapping[str, Any], on: Measured, chosen: Ints, steps: int, said: list[str]
 ) -> Result:
-    effect = measured.traversals(on, steps)
+    effect = measured.traversals(on)
     dims = measured.dimensions(on, effect)
     curve = measured.curve(on, chosen, effect)
     realism = measured.realisms(on, chosen)

@@ -1,6 +1,7 @@
 """Decoders of frozen activations, trained on rows or on items; all is standardised."""
 
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -66,6 +67,19 @@ class Decoder:
 
     decode: "Callable[[Tensor], Tensor]"
     scale: Scale
+
+
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """Compute with one thread meanwhile: for networks this small a second one mostly waits."""
+    import torch
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 def seeded(seed: int) -> Any:
@@ -178,7 +192,8 @@ def wave_decoder(
 
     for epoch in range(how.epochs):
         total = 0.0
-        for some in batches(len(items), how.batch, generator):
+        size = min(how.batch, max(4, len(items) // 16))
+        for some in batches(len(items), size, generator):
             made = decode(latents.drawn(items[some], generator))[:, 0]
             total += _step(optimiser, loss(made, goals[some])) * len(some)
         tell(f"epoch {epoch + 1} of {how.epochs}, loss {total / len(items):.3f}")

@@ -47,7 +47,15 @@ def _plain(value: Any) -> float | int:
     return int(value) if isinstance(value, np.integer) else round(float(value), 4)
 
 
-def _heat(rows: list[dict[str, Any]], x: Any, channel: str, value: str, diverging: bool) -> Any:
+def _whole(size: int, cells: int) -> int:
+    """Return the multiple of `cells` that is nearest to a size in pixels."""
+    return cells * max(1, round(size / cells))
+
+
+def _heat(
+    rows: list[dict[str, Any]], x: Any, field: str, channel: str, value: str, diverging: bool
+) -> Any:
+    """Draw cells over columns `field` of rows; each is whole pixels wide, so that they join."""
     import altair as alt
 
     levels = {row["level"]: row["channel"] for row in rows}
@@ -59,9 +67,11 @@ def _heat(rows: list[dict[str, Any]], x: Any, channel: str, value: str, divergin
         if diverging
         else {"scheme": "viridis"}
     )
+    columns = len({row[field] for row in rows})
     return (
         alt.Chart()
         .mark_rect()
+        .properties(width=_whole(130, columns), height=_whole(120, len(levels)))
         .encode(
             x,
             alt.Y("level:O", sort="descending", title=channel).axis(values=ticks, labelExpr=label),
@@ -89,7 +99,7 @@ def traversal(tables: Mapping[str, ResultTable]) -> Any:
     x = alt.X("at:O", title="value of the dimension").axis(
         format=".1f", labelOverlap=True, labelAngle=0
     )
-    heat = _heat(rows, x, channel, f"Δ {value}", True).properties(width=130, height=110)
+    heat = _heat(rows, x, "at", channel, f"Δ {value}", True)
     facet = alt.Facet("name:N", sort=names, title=None)
     return heat.properties(data=alt.InlineData(values=rows)).facet(facet, columns=4).properties(
         title=alt.Title("Traversals of the dimensions of most effect",
@@ -110,13 +120,13 @@ def interpolation(tables: Mapping[str, ResultTable]) -> Any:
     one = len({row["frame"] for row in rows}) == 1
     if one:  # of whole samples, or single rows: steps stand side by side
         x = alt.X("at:O", title="share of the second item").axis(format=".2f", labelAngle=0)
-        heat = _heat(rows, x, channel, value, False).properties(width=220, height=170)
+        heat = _heat(rows, x, "at", channel, value, False)
         chart = heat.properties(data=alt.InlineData(values=rows)).facet(
             alt.Facet("pair:N", title=None), columns=2
         )
     else:
         x = alt.X("frame:O", title="frame").axis(labelOverlap=True, labelAngle=0)
-        heat = _heat(rows, x, channel, value, False).properties(width=110, height=120)
+        heat = _heat(rows, x, "frame", channel, value, False)
         chart = heat.properties(data=alt.InlineData(values=rows)).facet(
             column=alt.Column("share:N", title="share of the second item"),
             row=alt.Row("pair:N", title=None),

@@ -18,7 +18,9 @@ Units = Literal["unit", "spread"]
 POINTS = 1000  # outputs whose nearest is sought
 REAL = 2000  # real ones among which it is
 LINES = 40  # pairs whose path is measured
-BASES = 16  # items that are traversed
+BASES = 16  # items of which dimensions are masked; of waveforms, that are traversed
+ROWS = 128  # frames that are traversed
+VALUES = 9  # of a traversal that is measured
 DEAD = 0.01  # of the largest effect
 
 
@@ -99,12 +101,13 @@ def masked_error(on: Measured, hidden: NDArray[np.bool_]) -> float:
     return error(on.view, latents, on.goals[:BASES])
 
 
-def traversals(on: Measured, steps: int) -> NDArray[np.float64]:
+def traversals(on: Measured) -> NDArray[np.float64]:
     """Return (width, channels) effects of traversals of test items: of frames where it can."""
     base = on.items[:BASES]
-    if on.view.target.stack is None:
-        base = base[:, :: max(1, base.shape[1] // 4)].flatten(0, 1)[:, None]
-    return measures.effects(on.view.seen, base, on.values(steps))
+    if on.view.target.stack is None:  # any frames: the first has seen padding, and is like no other
+        base = on.items.flatten(0, 1)[:, None]
+        base = base[on.chosen(len(base), ROWS)]
+    return measures.effects(on.view.seen, base, on.values(VALUES))
 
 
 def dimensions(on: Measured, effect: NDArray[np.float64] | None) -> list[Dimension]:

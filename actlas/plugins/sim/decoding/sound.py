@@ -17,6 +17,7 @@ Floats = NDArray[np.float32]
 Form = Literal["spectrum", "mel", "wave"]
 FLOOR = 1e-10  # of power, before its logarithm
 WINDOW_SECONDS = 0.025
+LOOKED = 100  # recordings whose rate is looked at
 ROUNDS = 60  # of Griffin and Lim
 
 
@@ -40,33 +41,41 @@ def clip(samples: Samples, sample: int, rate: int) -> Floats:
     return np.asarray(wave, np.float32)
 
 
+def highest(samples: Samples, chosen: NDArray[np.int64], rate: int) -> float:
+    """Return the frequency (Hz) below which some recordings hold sound: half the lowest rate."""
+    media = samples.dataset.media or ()
+    found: list[Any] = [media[i].load() for i in chosen[:: max(1, len(chosen) // LOOKED)].tolist()]
+    lowest: int = min([rate, *(recorded for _, recorded in found)])
+    return lowest / 2
+
+
 @dataclass(frozen=True)
 class Bands:
     """Triangular filters over the power spectrum of Hann-windowed frames, in dB.
 
-    mel: spaced by mel (2595 log10(1 + f/700)); else evenly in Hz.
+    mel: spaced by mel (2595 log10(1 + f/700)); else evenly in Hz. top: highest edge in Hz.
     """
 
     rate: int
     size: int  # of the Fourier transform
     count: int
     mel: bool
+    top: float
 
     @classmethod
-    def for_hop(cls, rate: int, hop: float, count: int, mel: bool) -> "Bands":
+    def for_hop(cls, rate: int, hop: float, count: int, mel: bool, top: float) -> "Bands":
         """Choose the power of two that holds 25 ms and three hops."""
         wanted = max(WINDOW_SECONDS * rate, 3 * hop)
         size = 1 << int(np.ceil(np.log2(wanted)))
         if not 2 <= count <= size // 4:
             raise InputError(f"sim_decode: bands={count}; use 2 to {size // 4} at {rate} Hz")
-        return cls(rate, size, count, mel)
+        return cls(rate, size, count, mel, top)
 
     @cached_property
     def _edges(self) -> NDArray[np.float64]:
-        top = self.rate / 2
         if not self.mel:
-            return np.linspace(0, top, self.count + 2)
-        mels = np.linspace(0, 2595 * np.log10(1 + top / 700), self.count + 2)
+            return np.linspace(0, self.top, self.count + 2)
+        mels = np.linspace(0, 2595 * np.log10(1 + self.top / 700), self.count + 2)
         return np.asarray(700 * (10 ** (mels / 2595) - 1))
 
     @property
@@ -84,6 +93,11 @@ class Bands:
         shape = np.where(shape.sum(1, keepdims=True) > 0, shape, nearest)  # narrower than a bin
         return np.asarray(shape / shape.sum(1, keepdims=True), np.float32)
 
+    @cached_property
+    def _inverse(self) -> Floats:
+        """(size / 2 + 1, count) pseudo-inverse of the filters."""
+        return np.asarray(np.linalg.pinv(self.filters), np.float32)
+
     def frames(self, wave: Floats, centres: NDArray[Any]) -> Floats:
         """Return (frames, count) dB of the frames around some places (in samples)."""
         half = self.size // 2
@@ -96,7 +110,10 @@ class Bands:
 
     def decibels(self, power: Floats) -> Floats:
         """Return bands (frames, count) in dB of power spectra (frames, bins)."""
-        return np.asarray(10 * np.log10(np.maximum(power @ self.filters.T, FLOOR)), np.float32)
+        import torch
+
+        bands = (torch.from_numpy(power) @ torch.from_numpy(self.filters).T).numpy()
+        return np.asarray(10 * np.log10(np.maximum(bands, FLOOR)), np.float32)
 
     def waveform(self, decibels: Floats, hop: float) -> Floats:
         """Return a waveform of bands (frames, count) that are `hop` samples apart.
@@ -112,8 +129,8 @@ class Bands:
         bands = np.stack(
             [np.interp(at, np.arange(len(decibels)), column) for column in decibels.T], 1
         )
-        power = (10 ** (bands / 10)) @ np.linalg.pinv(self.filters).T
-        size = torch.from_numpy(np.sqrt(power.clip(0)).T.astype(np.float32))  # (bins, count)
+        power = torch.from_numpy(self._inverse) @ torch.from_numpy(10 ** (bands.T / 10)).float()
+        size = power.clamp(min=0).sqrt()  # (bins, count)
         window = torch.hann_window(self.size)
         phase = torch.ones_like(size, dtype=torch.complex64)
 
@@ -126,15 +143,18 @@ class Bands:
         return np.asarray(heard().numpy(), np.float32)
 
 
-def mel_decibels(waves: "Tensor", rate: int, size: int = 4096, bands: int = 128) -> "Tensor":
+def mel_decibels(
+    waves: "Tensor", rate: int, top: float, size: int = 4096, bands: int = 128
+) -> "Tensor":
     """Return log-mel spectra (clips, bands, frames) in dB of waveforms (clips, samples).
 
-    Hop of half a window, as the published decoder's (4096, 2048, 128 bands, floor 1e-10).
+    Up to `top` Hz. Hop of half a window, as the published decoder's (4096, 2048, 128 bands, floor
+    1e-10).
     """
     import torch
 
     size = min(size, 1 << int(np.log2(waves.shape[-1])))
-    filters = torch.from_numpy(Bands(rate, size, min(bands, size // 4), True).filters)
+    filters = torch.from_numpy(Bands(rate, size, min(bands, size // 4), True, top).filters)
     power = power_spectra(waves, size)
     return 10 * (filters.to(waves.device) @ power).clamp(min=FLOOR).log10()
 

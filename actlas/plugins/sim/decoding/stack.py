@@ -64,17 +64,19 @@ def stack_for(hop: float, rate: int) -> Stack:
     )
 
 
-def loss_of(name: Loss, rate: int) -> "Callable[[Tensor, Tensor], Tensor]":
+def loss_of(name: Loss, rate: int, top: float) -> "Callable[[Tensor, Tensor], Tensor]":
     """Return the loss of waveforms (n, samples), made and real; parts of a sum weigh alike.
 
     wave: squared error; stft: of power spectra; fft: absolute error of magnitude and phase of the
-    whole clip; mel: squared error of log-mel spectra, in units of 10 dB.
+    whole clip; mel: squared error of log-mel spectra up to `top` Hz, in units of 10 dB.
     """
     parts: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
         "wave": _squared,
         "stft": lambda made, real: _squared(*(_stft(x) for x in (made, real))),
         "fft": _fourier,
-        "mel": lambda made, real: _squared(*(mel_decibels(x, rate) / 10 for x in (made, real))),
+        "mel": lambda made, real: _squared(
+            *(mel_decibels(x, rate, top) / 10 for x in (made, real))
+        ),
     }
     chosen = [parts[part] for part in name.split("+")]
 

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 KEPT_DIMS = 64  # traversals in the arrays
 DRAWN_DIMS = 8  # those in the table, to be drawn
 DRAWN_PAIRS = 2
-DRAWN_FRAMES = 16
+DRAWN_FRAMES = 32
 DRAWN_CHANNELS = 40
 PRIORS = 16
 HEARD = 3

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from actlas import Activations, InputError, Others, Rows, Samples
 
 from .sequences import Sequences
-from .sound import Bands, Form, clip
+from .sound import Bands, Form, clip, highest
 from .stack import Stack, stack_for
 
 Floats = NDArray[np.float32]
@@ -93,9 +93,10 @@ def of_samples(
     if form == "wave" or not whole:
         _refuse_without_times(rows, order)
     hop = rate * WHOLE_HOP if whole else _hop(rows, order, rate)
+    top = highest(samples, order.samples, rate)
     if form == "wave":
-        return _waves(samples, rows, order, rate, hop, bands, frames)
-    made = Bands.for_hop(rate, hop, bands, form == "mel")
+        return _waves(samples, rows, order, rate, hop, bands, frames, top)
+    made = Bands.for_hop(rate, hop, bands, form == "mel", top)
     values = np.zeros((len(rows), bands), np.float32)
     for i, sample in enumerate(order.samples.tolist()):
         wave, own = clip(samples, sample, rate), order.rows[order.bounds[i] : order.bounds[i + 1]]
@@ -128,10 +129,11 @@ def _hop(rows: Rows, order: Sequences, rate: int) -> float:
 
 
 def _waves(
-    samples: Samples, rows: Rows, order: Sequences, rate: int, hop: float, bands: int, frames: int
-) -> Target:
+    samples: Samples, rows: Rows, order: Sequences, rate: int, hop: float, bands: int, frames: int,
+    top: float,
+) -> Target:  # fmt: skip
     stack = stack_for(hop, rate)
-    length, seen = stack.length(frames), Bands.for_hop(rate, hop, bands, True)
+    length, seen = stack.length(frames), Bands.for_hop(rate, hop, bands, True, top)
     if length < seen.size:
         raise InputError(
             f"sim_decode: clips of {frames} frames ({length} samples) are too short to decode to a "

@@ -78,8 +78,9 @@ class View:
 
 
 def _spectra(waves: "Tensor", target: Target) -> "Tensor":
-    assert target.bands is not None
-    made = mel_decibels(waves, target.rate, target.bands.size, target.bands.count)
+    bands = target.bands
+    assert bands is not None
+    made = mel_decibels(waves, bands.rate, bands.top, bands.size, bands.count)
     return made.transpose(1, 2)
 
 
