@@ -7,11 +7,12 @@ import pytest
 import torch
 
 from actlas import InputError
-from actlas.plugins.decomposition.bound import bind
+from actlas.plugins.decomposition.bound import Branch, bind
 from actlas.plugins.decomposition.check import check
-from actlas.plugins.decomposition.layouts import LAYOUTS, Value
+from actlas.plugins.decomposition.layouts import LAYOUTS, SubLayer, Value
+from actlas.plugins.decomposition.norms import Norm
 from actlas.plugins.decomposition.parts import parts
-from actlas.plugins.decomposition.terms import Seen, running
+from actlas.plugins.decomposition.terms import Seen, running, split
 from actlas.plugins.decomposition.unembedding import bind_head, check_head
 
 from .wild import MODELS, padded, sides, valid, wild
@@ -84,6 +85,13 @@ def test_heads_and_sources_sum_to_what_the_branch_gives(model, name):
     own = model(name)
     for side in sides(own):
         assert check(own, bind(own, side)) < RMS_NORM  # attention's softmax may run in float32
+
+
+@pytest.mark.parametrize("name", sorted(set(LAYOUTS) - {entry for entry, *_ in MODELS.values()}))
+def test_every_other_architecture_with_a_layout_is_exact(name):
+    own = wild(name)
+    for side in sides(own):
+        assert check(own, bind(own, side)) < RMS_NORM
 
 
 @pytest.mark.parametrize("name", ["bert", "gpt2", "llama", "gemma2", "t5", "bart"])
@@ -282,6 +290,22 @@ def test_a_value_bias_in_the_wrong_head_is_refused(model):
         check(own, replace(bound, branches=(wrong, *bound.branches[1:])))
 
 
+def test_a_normed_branch_that_is_multiplied_by_hand():
+    """g ⊙ (main + bias − m) / s + β, all of it times the multiplier."""
+    given, bias = torch.randn(5, 8, dtype=torch.float64), torch.randn(8, dtype=torch.float64)
+    gain, shift = torch.randn(2, 8, dtype=torch.float64)
+    for centred in (True, False):
+        norm = Norm("", gain, shift, 0.01, centred)
+        spec = SubLayer("feed_forward", "")
+        branch = Branch("", 1, "feed_forward", bias, 0.5, None, norm, None, None, spec, "")
+        found = split(branch, given)
+        mean = given.mean(-1, keepdim=True) * centred
+        scale = (((given - mean) ** 2).mean(-1, keepdim=True) + 0.01).sqrt()
+        assert torch.allclose(found.main, 0.5 * gain * (given - bias) / scale)
+        assert torch.allclose(found.rest, 0.5 * (gain * (bias - mean) / scale + shift))
+        assert torch.allclose(found.factor * (given - bias), found.main)
+
+
 def test_training_mode_is_refused():
     own = wild("bert")
     own.module.encoder.layer[1].train()
@@ -292,6 +316,11 @@ def test_training_mode_is_refused():
 def test_quantised_weights_are_refused():
     own = wild("gpt2")
     own.module.config.quantization_config = {"quant_method": "bitsandbytes"}
+    with pytest.raises(InputError, match="quantised"):
+        bind(own)
+    del own.module.config.quantization_config
+    whole = torch.nn.Parameter(torch.ones(3, dtype=torch.int8), requires_grad=False)
+    own.module.h[0].mlp.register_parameter("packed", whole)
     with pytest.raises(InputError, match="quantised"):
         bind(own)
 

@@ -13,6 +13,7 @@ from actlas.plugins.decomposition import (
     decomposition,
     decomposition_logits,
     decomposition_sources,
+    decomposition_tokens,
     figures,
 )
 from actlas.plugins.decomposition.indicators import Moments, indicators
@@ -120,6 +121,10 @@ def test_layers_and_heads_sum_to_their_terms(everything):
     summed = shares.groupby("term")["relative_dot"].sum()
     for row in last.itertuples():
         assert summed[row.term] == pytest.approx(row.mean, abs=1e-6)
+    layers = shares.groupby("term")["layer"].apply(set).to_dict()
+    assert layers["input"] == {0}
+    assert layers["attention"] == layers["feed_forward"] == {1, 2}
+    assert layers["correction"] == {1, 2, 3}
     heads = table(everything, "heads")
     assert len(heads) == 4
     by_layer = heads.groupby("layer")["relative_dot"].sum()
@@ -323,6 +328,20 @@ def test_it_keeps_to_what_every_analysis_must(gpt2, analysis, settings):
         check()
 
 
+def test_a_store_says_the_whole_command_that_adds_what_lacks(tiny_folder, sqlite_store):
+    spec = str(tiny_folder("bert"))
+    dataset = actlas.Dataset.of(TEXTS, name="three")
+    for analysis, pooling, options in (
+        (decomposition, "token", "--pooling token --sites 'decomposition'"),
+        (decomposition_tokens, "word", "--pooling token"),
+    ):
+        extraction = sqlite_store.extract(spec, dataset, pooling=pooling, sites="layers.0")
+        with pytest.raises(actlas.LackingError) as caught:
+            sqlite_store.run(analysis, extraction)
+        store = f"--store '{sqlite_store.url}', DATA being the file or name of three"
+        assert str(caught.value).endswith(f": actlas extract {spec} DATA {options} {store}")
+
+
 def test_from_a_store_by_the_preset(tiny_folder, sqlite_store):
     folder = tiny_folder("bart")
     extraction = sqlite_store.extract(
@@ -336,7 +355,7 @@ def test_from_a_store_by_the_preset(tiny_folder, sqlite_store):
     assert "cross_attention" in set(tables["indicators"]["term"])
 
 
-@pytest.mark.parametrize("name", ["bert", "roberta", "distilbert", "gpt2"])
+@pytest.mark.parametrize("name", ["bert", "camembert", "ernie", "roberta", "distilbert", "gpt2"])
 def test_the_input_is_word_position_and_type(name):
     model = wild(name, torch.float64, vocab_size=VOCABULARY)
     layers = captured(model, TEXTS)
@@ -344,7 +363,7 @@ def test_the_input_is_word_position_and_type(name):
     split = decomposition(
         layers, model, by="branches", detail="tokens", split_input=True, precision="float64"
     )
-    names = ["word", "position", *["type"] * (name in ("bert", "roberta"))]
+    names = ["word", "position", *["type"] * (name not in ("distilbert", "gpt2"))]
     for kind, key in (("tokens", ["row", "site"]), ("branches", ["site"])):
         one, parts = table(whole, kind), table(split, kind)
         assert list(dict.fromkeys(parts["term"]))[-1] != "input"
@@ -381,9 +400,9 @@ def test_an_input_that_is_no_known_sum_is_refused(gpt2):
 
 def test_terms_are_summed_as_precisely_as_is_asked(gpt2):
     model, layers = gpt2
-    for precision in ("float32", "float64"):
+    for precision, used in (("float32",) * 2, ("float64",) * 2, ("auto", "float32")):
         (summary,) = decomposition(layers, model, precision=precision).tables["summary"]
-        assert summary["precision"] == precision
+        assert summary["precision"] == used
     single = wild("gpt2", torch.float64, vocab_size=VOCABULARY)
     (summary,) = decomposition(captured(single, TEXTS), single).tables["summary"]
     assert summary["precision"] == "float64"

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from actlas import InputError, Layers, LoadedModel, Samples
+from actlas import InputError, LackingError, Layers, LoadedModel, Samples
 
 from ..bound import Bound
 from .layers import feed_forward
@@ -85,12 +85,13 @@ def _parted(plan: Plan, encoded: Sequence[Any]) -> Iterator[Sequence[Any]]:
 
 
 def refuse_pooled(model: LoadedModel, samples: Samples) -> None:
-    """Raise InputError where a row is not one position, with the command that stores those."""
+    """Raise LackingError where a row is not one position, with the command that stores those."""
     if samples.pooling != "token":
-        raise InputError(
+        raise LackingError(
             f"decomposition: a row is pooled ({samples.pooling}), and terms are of single "
-            f"positions; to store those: actlas extract {model.spec} DATA --pooling token"
-        )
+            f"positions; to store those",
+            model.spec, "--pooling token",
+        )  # fmt: skip
 
 
 def refuse_partial(layers: Layers, batch: Batch) -> None:
