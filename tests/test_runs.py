@@ -306,6 +306,9 @@ def test_runs_in_python():
     scaled = means(Activations.of(np.ones((2, 2))), scale=3.0)
     with pytest.raises(InputError, match=r"run 2 has scale=3\.0 and run 1 scale=1\.0"):
         Runs.of(results[0], scaled, models=["a", "b"])
+    bare = Result()  # of a version that had no such parameter yet
+    with pytest.raises(InputError, match=r"run 2 has scale=None and run 1 scale=1\.0"):
+        Runs.of(results[0], bare, models=["a", "b"])
 
 
 def test_runs_stand_alone_in_a_signature():
