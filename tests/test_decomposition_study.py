@@ -30,7 +30,7 @@ from actlas.plugins.decomposition.study.curves import Column, z_scores
 from actlas.plugins.decomposition.study.sentences import chosen_steps
 from actlas.plugins.decomposition.study.summing import summaries
 from actlas.plugins.decomposition.study.tables import Correlation
-from actlas.plugins.decomposition.study.tokens import effect
+from actlas.plugins.decomposition.study.tokens import Tokens, effect
 from actlas.plugins.decomposition.study.variance import components, shares
 from actlas.plugins.decomposition.study.warping import (
     MOST,
@@ -375,6 +375,9 @@ def test_conditions_of_training_runs_are_dealt_out_once_each():
     every = {tuple(order) for order in itertools.permutations([2, 2, 2, 3, 0, 1])}
     codes = {tuple(o) for o in orders.tolist()}
     assert len(orders) == len(codes) == len(every) == 120
+    half, exact = condition_orders([*"aaaabbbb"], np.random.default_rng(0))
+    assert exact  # of 8! orders only these differ
+    assert len(half) == comb(8, 4)
     first, second = pairs_of(6)
     alike = {tuple(np.flatnonzero(np.array(o)[first] == np.array(o)[second])) for o in codes}
     assert len(alike) == comb(6, 3)
@@ -421,6 +424,18 @@ def test_curves_of_one_condition_are_nearer(tmp_path):
     assert test["between"] > test["within"]
 
 
+def test_distances_are_permuted_within_a_data_set(tmp_path):
+    means = normal(9, len(COLUMNS))
+    both = [*runs_of(means, data="gen"), *runs_of(means + 1, data="ref")]
+    text = "model,series,step,condition,bleu\n"
+    text += "".join(f"m{i},s{i // 3},{i % 3},{'aab'[i // 3]},{i}\n" for i in range(9))
+    numbered = (replace(run, id=i) for i, run in enumerate(both, 1))
+    table = study(tmp_path, text, Runs(tuple(numbered))).tables["permutation"]
+    assert len(table) == 2 * len(COLUMNS)
+    counts = {(r["data"], r["n_within"], r["n_between"], r["permutations"]) for r in table}
+    assert counts == {("gen", 1, 2, 3), ("ref", 1, 2, 3)}
+
+
 # Components of variance
 
 
@@ -464,6 +479,9 @@ def _fitted(A, y):
 
 def test_what_does_not_vary_has_no_shares():
     assert np.isnan(shares(components(np.ones((3, 4, 1))))).all()
+    X = normal(3, 4, 1)
+    for axis, name in ((1, "run"), (0, "sentence")):  # estimated below nothing
+        assert getattr(components(X - X.mean(axis=axis, keepdims=True)), name) == 0
     only = np.arange(3.0)[:, None, None] * np.ones((3, 4, 1))
     assert shares(components(only))[:, 0].tolist() == [1, 0, 0]
 
@@ -491,6 +509,7 @@ def test_agreement_and_overlap_of_two_training_runs(tmp_path):
     tokens = normal(4, sum(LENGTHS), len(COLUMNS))
     tokens[3] = tokens[1] + 0.3 * tokens[3]
     tokens[0, 2, 5] = np.nan
+    tokens[0, 2:, 6] = np.nan  # two are left, and two have no rank correlation
     path = write(
         tmp_path / "q.csv", "model,series,step,condition,bleu",
         [("m0", "s0", 1, "a", 1), ("m1", "s0", 2, "a", 2), ("m2", "s1", 1, "a", 3),
@@ -498,7 +517,7 @@ def test_agreement_and_overlap_of_two_training_runs(tmp_path):
     )  # fmt: skip
     found = decomposition_study(runs_of(normal(4, len(COLUMNS)), tokens=tokens), qualities=path)
     table = rows(found, "agreement")
-    assert len(table) == 2 * len(COLUMNS)
+    assert len(table) == 2 * len(COLUMNS) - 1
     for row in table:
         k = TOKEN_COLUMNS.index(Column(row["site"], row["indicator"], row["term"]))
         x, y = tokens[row["step"] - 1, :, k], tokens[row["step"] + 1, :, k]
@@ -520,7 +539,7 @@ def test_agreement_and_overlap_of_two_training_runs(tmp_path):
         assert (row["above"], row["same"]) == pytest.approx((f.mean(), same.mean()))
         assert row["sd"] == pytest.approx(same.std())
         assert row["sentences"] == 3
-    assert len(rows(found, "overlap")) == 2 * len(COLUMNS) - 1  # not the one with NaN
+    assert len(rows(found, "overlap")) == 2 * len(COLUMNS) - 2  # not those with NaN
     assert not rows(found, "warping")  # a curve of two points has no shape
 
 
@@ -580,6 +599,14 @@ def test_means_of_samples_do_where_tokens_were_not_kept(tmp_path):
     parts = components(values[:, :3, 2:3])
     assert row["total"] == pytest.approx(sum(p[0] for p in parts))
     assert row["sentences"] == 3
+
+
+def test_means_of_sentences_are_over_what_is_defined():
+    values = np.array([[1, np.nan], [3, 4], [np.nan, 5]])
+    tokens = Tokens(np.arange(3), np.array([0, 0, 2]), values, TOKEN_COLUMNS[:2], rows_of((2, 1)))
+    found = tokens.sentences()
+    assert found.samples.tolist() == [0, 2]
+    assert found.values == pytest.approx(np.array([[2, 4], [np.nan, 5]]), nan_ok=True)
 
 
 def test_steps_are_those_that_most_training_runs_have():

@@ -150,7 +150,10 @@ def _over_sentences(
         place = ("sentence", one.series, one.data, one.metric)
         made.rows += _rows(place, one.columns, one.groups, one.found, one.n)
     if not drawn:
-        made.remarks.append(f"{file.path}: no training run has sentences whose qualities differ")
+        made.remarks.append(
+            f"{file.path}: no training run has sentences whose qualities differ; samples are "
+            f"numbered from 0"
+        )
     return made
 
 
