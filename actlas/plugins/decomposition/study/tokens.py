@@ -82,9 +82,9 @@ def _read(run: RunResult, name: str, key: str) -> Sentences | None:
     for i, indicator in enumerate(INDICATORS):
         values[place, i, kind] = table[indicator]
     columns = tuple(Column(site, i, term) for i in INDICATORS for site, term in kinds)
-    values = values.reshape(len(numbers), -1)
-    values[:, ~varying(values)] = np.nan
-    return Sentences(numbers, values, columns)
+    flat: Floats = values.reshape(len(numbers), -1)
+    flat[:, ~varying(flat)] = np.nan
+    return Sentences(numbers, flat, columns)
 
 
 def _kinds(sites: list[str], terms: list[str]) -> tuple[list[tuple[str, str]], Ints]:
