@@ -313,6 +313,13 @@ def test_training_mode_is_refused():
         bind(own)
 
 
+class Packed(torch.nn.Module):
+    """As layers of torch.ao are: the weight is a method."""
+
+    def weight(self):
+        raise NotImplementedError
+
+
 def test_quantised_weights_are_refused():
     own = wild("gpt2")
     own.module.config.quantization_config = {"quant_method": "bitsandbytes"}
@@ -321,6 +328,10 @@ def test_quantised_weights_are_refused():
     del own.module.config.quantization_config
     whole = torch.nn.Parameter(torch.ones(3, dtype=torch.int8), requires_grad=False)
     own.module.h[0].mlp.register_parameter("packed", whole)
+    with pytest.raises(InputError, match="quantised"):
+        bind(own)
+    own = wild("bert")
+    own.module.encoder.layer[1].output.dense = Packed().eval()
     with pytest.raises(InputError, match="quantised"):
         bind(own)
 

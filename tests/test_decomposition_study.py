@@ -971,7 +971,7 @@ FOUR = "".join(f"m{i},s,{i},{i}\n" for i in range(4))
         (HEADER + "m0,s,5,1\nm0,s,6,2\n", r"lines 2 and 3 are both of run 1, hf:/models/m0"),
         ("model,series,step,condition,bleu\nm0,s,1,a,1\nm1,s,2,b,1\n",
          "series s has the conditions a and b"),
-        (HEADER + "m0,s,5,1\n", r"nothing to compare in 1 checkpoints of 1 training runs "
+        (HEADER + "m0,s,5,1\n", r"nothing to compare in 1 checkpoint of 1 training run "
                                 r"\(no correlation with bleu in s: it is known at 1 check"),
     ],
 )  # fmt: skip

@@ -21,7 +21,7 @@ COMPARED = ("correlation", "agreement", "warping", "variance", "targets")
 
 
 @analysis(
-    version=1,
+    version=2,
     tables=TABLES,
     figures={
         "curves": figures.curves,
@@ -135,7 +135,8 @@ def _correlated(series: Sequence[Series], metrics: Sequence[str], how: Drawing) 
 
 def _fault(quality: np.ndarray) -> str | None:
     if len(quality) < FEWEST:
-        return f"it is known at {len(quality)} checkpoints; {FEWEST} or more are needed"
+        some = "1 checkpoint" if len(quality) == 1 else f"{len(quality)} checkpoints"
+        return f"it is known at {some}; {FEWEST} or more are needed"
     constant = np.isnan(z_scores(quality[:, None])).all()
     return f"it is {quality[0]:g} at all checkpoints" if constant else None
 
@@ -177,10 +178,10 @@ def _tables(
 
 
 def _nothing(series: Sequence[Series], remarks: Sequence[str]) -> InputError:
-    count = sum(len(one.checkpoints) for one in series)
+    count, runs = sum(len(one.checkpoints) for one in series), len({s.name for s in series})
     return InputError(
-        f"decomposition_study: nothing to compare in {count} checkpoints of "
-        f"{len({s.name for s in series})} training runs ({'; '.join(remarks)}); give {FEWEST} "
+        f"decomposition_study: nothing to compare in {count} checkpoint{'s' * (count != 1)} of "
+        f"{runs} training run{'s' * (runs != 1)} ({'; '.join(remarks)}); give {FEWEST} "
         f"checkpoints of one, or runs of two that kept their tokens"
     )
 

@@ -94,12 +94,13 @@ def refuse_pooled(model: LoadedModel, samples: Samples) -> None:
         )  # fmt: skip
 
 
-def refuse_partial(layers: Layers, batch: Batch) -> None:
-    """Raise InputError where rows are not all positions of their sample, in order."""
+def refuse_partial(model: LoadedModel, layers: Layers, batch: Batch) -> None:
+    """Raise LackingError where rows are not all positions of their sample, in order."""
     rows = layers[0].rows
     for one in batch.encoded:
         if not np.array_equal(rows.position[rows.sample == one.sample], np.arange(len(one))):
-            raise InputError(
-                f"decomposition: the rows of sample {one.sample} are not its {len(one)} positions; "
-                f"keep all of them (--nonfinite keep), or extract again with --pooling token"
-            )
+            raise LackingError(
+                f"decomposition: the rows of sample {one.sample} are not its {len(one)} positions "
+                f"(--nonfinite keep leaves none out); to store all of them",
+                model.spec, "--pooling token",
+            )  # fmt: skip
