@@ -13,7 +13,7 @@ from actlas.plugins.decomposition.layouts import LAYOUTS, SubLayer, Value
 from actlas.plugins.decomposition.norms import Norm
 from actlas.plugins.decomposition.parts import parts
 from actlas.plugins.decomposition.terms import Seen, running, split
-from actlas.plugins.decomposition.unembedding import bind_head, check_head
+from actlas.plugins.decomposition.unembedding import Transform, Unembedding, bind_head, check_head
 
 from .wild import MODELS, padded, sides, valid, wild
 
@@ -142,6 +142,24 @@ def test_contributions_sum_to_every_logit(kind, name):
         direction, constant = head.directions(last.state, torch.full((len(own),), token))
         summed = constant + sum((part.vector * direction).sum(-1) for part in pieces)
         assert float((summed - own[:, token]).abs().max() / own.abs().max()) < bound_of(name)
+
+
+def test_heads_that_give_other_logits_are_refused():
+    headed = wild("bart", kind="AutoModelForSeq2SeqLM")
+    base = replace(headed, module=headed.module.base_model)
+    bound = bind(base, "decoder")
+    head = bind_head(headed, bound)
+    with pytest.raises(InputError, match="gives other logits than its layout says"):
+        check_head(headed, replace(head, bias=head.bias + 0.1), base, bound)
+    with pytest.raises(InputError, match=r"predicts no token from the encoder states"):
+        bind_head(headed, bind(base, "encoder"))
+
+
+def test_where_a_dense_layer_gives_zeros_the_slope_is_that_at_zero():
+    norm = Norm("", torch.ones(4), torch.arange(4.0), 0.01, True)
+    dense = Transform(torch.zeros(4, 4), torch.zeros(4), torch.nn.functional.gelu, norm)
+    head = Unembedding(torch.eye(4), None, dense, None)
+    torch.testing.assert_close(head.logits(torch.ones(1, 4)), norm.bias[None], atol=1e-5, rtol=0)
 
 
 def terms_at_the_end(model, side=""):
@@ -288,6 +306,24 @@ def test_a_value_bias_in_the_wrong_head_is_refused(model):
     assert error(wrong.bias[None], branch.bias[None]) > 1e-3
     with pytest.raises(InputError, match=r"sources do not sum to layers\.0\.attn"):
         check(own, replace(bound, branches=(wrong, *bound.branches[1:])))
+
+
+def test_heads_that_do_not_sum_to_their_branch_are_refused(model):
+    bound = bind(model("llama"))
+    branch = bound.branches[0]
+    wrong = replace(branch.heads, value_bias=branch.heads.value_bias + 0.1)
+    branches = (replace(branch, heads=wrong), *bound.branches[1:])
+    with pytest.raises(InputError, match=r"heads do not sum to layers\.0\.attn"):
+        check(model("llama"), replace(bound, branches=branches))
+
+
+def test_states_that_are_no_numbers_are_refused():
+    own = wild("gpt2")
+    bound = bind(own)
+    with torch.no_grad():
+        own.module.h[1].mlp.c_proj.bias[0] = torch.nan
+    with pytest.raises(InputError, match=r"after layers\.1\.mlp \(relative error nan"):
+        check(own, bound)
 
 
 def test_a_normed_branch_that_is_multiplied_by_hand():

@@ -16,6 +16,8 @@ from actlas.plugins.decomposition import (
     decomposition_tokens,
     figures,
 )
+from actlas.plugins.decomposition.analysis import refuse_inexact
+from actlas.plugins.decomposition.bound import bind
 from actlas.plugins.decomposition.indicators import Moments, indicators
 from actlas.testing import checks
 
@@ -164,6 +166,15 @@ def test_what_lies_between_blocks_is_read_by_a_convention(gpt2):
         np.testing.assert_allclose(shares, 1, atol=1e-5)
     last = {how: t[t["site"] == "layers.1"]["distance"].to_numpy() for how, t in found.items()}
     np.testing.assert_allclose(last["normed"], last["cached"], rtol=1e-5)
+    norm = model.module.base_model.ln_f
+    start, state, end = (
+        torch.from_numpy(layers[name].numpy()) for name in ("embed", "layers.0", "layers.1")
+    )
+    scale = (end.var(-1, correction=0, keepdim=True) + norm.eps).sqrt()
+    state = norm.weight * (state - state.mean(-1, keepdim=True)) / scale + norm.bias
+    wanted = (norm.weight * start / scale).norm(dim=-1) / state.norm(dim=-1)
+    given = inner["cached"][inner["cached"]["term"] == "input"]["norm_ratio"]
+    np.testing.assert_allclose(given, wanted.detach(), rtol=1e-4)
     final = found["raw"][found["raw"]["site"] == "final"]["distance"]
     np.testing.assert_allclose(last["normed"], final, rtol=1e-4)
 
@@ -205,6 +216,8 @@ def test_rows_that_are_no_tokens_are_refused(bert):
     ]
     with pytest.raises(InputError, match=r"do not sum to .*: actlas extract .* --pooling token"):
         decomposition(Layers.of(*pooled), model)
+    with pytest.raises(InputError, match="relative error nan, at most 5e-03 for float16"):
+        refuse_inexact(float("nan"), "float16", bind(model), model.spec)
 
 
 def test_depths_and_special_tokens_can_be_left_out(bert):
@@ -213,6 +226,8 @@ def test_depths_and_special_tokens_can_be_left_out(bert):
     assert set(found.tables["indicators"]["site"]) == {"layers.0"}
     assert set(found.tables["branches"]["site"]) == {"layers.0"}
     assert max(found.tables["branches"]["layer"]) == 1
+    both = decomposition(layers, model, only="layers.1, layers.0", by="branches")
+    assert set(both.tables["branches"]["site"]) == {"layers.1"}  # the deeper, however named
     with pytest.raises(InputError, match=r"only='layers.9' is no depth; there is embed"):
         decomposition(layers, model, only="layers.9")
     special = np.arange(len(layers[0])) == 0
@@ -269,6 +284,14 @@ def test_logits_of_named_tokens_and_their_differences(gpt2):
     for named, said in (("10000", "10000"), ("cat sat on", "tokens of")):
         with pytest.raises(InputError, match=said):
             decomposition_logits(layers, model, target=named)
+
+
+def test_a_bias_of_the_head_is_taken_off_with_its_token():
+    model = wild("gpt2", torch.float32, "AutoModelForCausalLM", vocab_size=VOCABULARY)
+    model.module.lm_head.bias = torch.nn.Parameter(torch.arange(float(VOCABULARY)))
+    found = decomposition_logits(captured(model, TEXTS), model, target="70", against="9", rows=4)
+    table = found.tables["explained"]
+    np.testing.assert_allclose(table["summed"], table["logit"], atol=1e-3)
 
 
 def test_a_network_without_a_head_explains_no_logit(bert):

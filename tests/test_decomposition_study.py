@@ -15,7 +15,7 @@ from scipy import stats
 import actlas
 from actlas import Activations, InputError, Result, Runs, analysis
 from actlas.cli import main
-from actlas.plugins.decomposition.study import decomposition_study
+from actlas.plugins.decomposition.study import correlating, decomposition_study, sentences
 from actlas.plugins.decomposition.study.correlating import (
     Drawing,
     block_orders,
@@ -669,6 +669,35 @@ def test_a_planted_sentence_quality_is_found(tmp_path):
     others = [abs(r["rho"]) for r in table if r["term"] != "L1norm" and r is not row]
     assert np.median(others) < 0.15
     assert {r["level"] for r in rows(found, "summary")} == {"sentence"}
+
+
+def test_intervals_over_sentences_draw_sentences(tmp_path, monkeypatch):
+    seen = []
+
+    def recorded(*given, resample):
+        seen.append(resample.sample)
+        return correlating.correlate(*given, resample=resample)
+
+    monkeypatch.setattr(sentences, "correlate", recorded)
+    sentence_study(tmp_path, lambda means: means[:, :, 0])
+    (sample,) = seen
+    assert set(np.bincount(sample)) == {3}  # each with its three checkpoints
+
+
+def test_variance_is_split_over_the_samples_that_all_have():
+    column = (Column(*TOKEN_COLUMNS[0]),)
+    values = normal(2, 12, 1)
+
+    def split(*chosen):
+        means = [
+            sentences.Means(f"s{i}", 1, i, np.array(own), values[i][own])
+            for i, own in enumerate(chosen)
+        ]
+        return sentences._split("over", "data", column, means)
+
+    both = split(list(range(4, 9)), list(range(4, 9)))
+    assert len(both) == 1
+    assert split(list(range(9)), list(range(4, 12))) == both
 
 
 def test_triples_are_drawn_alike_from_each_quarter(tmp_path):
