@@ -1121,6 +1121,7 @@ def test_without_tokens_or_conditions_it_says_what_is_not_there(tmp_path, whole)
     said = "\n".join(found.warnings)
     assert "run decomposition with --detail tokens" in said
     assert "nothing to permute; say in the column condition" in said
+    assert {row["condition"] for row in rows(found, "curves")} == {"s0", "s1"}
     assert not rows(found, "permutation")
     assert len(rows(found, "warping")) == len(COLUMNS)
     assert "nothing to permute" not in "\n".join(whole.warnings)

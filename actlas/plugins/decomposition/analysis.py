@@ -257,7 +257,6 @@ def _summary(
         architecture=bound.architecture,
         stack=bound.side,
         method=settings.method,
-        rule=RULES[settings.method],
         convention="raw" if bound.final_norm is None else settings.convention,
         precision=str(bound.dtype).removeprefix("torch."),
         stored=stored,
@@ -270,4 +269,5 @@ def _summary(
         terms=len(bound.terms),
         layers=bound.layers,
         width=layers[0].width,
+        rule=RULES[settings.method],
     )
