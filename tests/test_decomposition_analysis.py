@@ -1,6 +1,7 @@
 """`decomposition` and `decomposition_logits`: their tables, and what they refuse."""
 
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -17,6 +18,7 @@ from actlas.plugins.decomposition import (
     figures,
 )
 from actlas.plugins.decomposition.analysis import refuse_inexact
+from actlas.plugins.decomposition.attribution import following
 from actlas.plugins.decomposition.bound import bind
 from actlas.plugins.decomposition.indicators import Moments, indicators
 from actlas.testing import checks
@@ -284,6 +286,13 @@ def test_logits_of_named_tokens_and_their_differences(gpt2):
     for named, said in (("10000", "10000"), ("cat sat on", "tokens of")):
         with pytest.raises(InputError, match=said):
             decomposition_logits(layers, model, target=named)
+
+
+def test_what_follows_stands_next_in_the_same_sample():
+    tokens = np.array([5, 6, 7, 8, 9])
+    rows = actlas.Rows.build([0, 0, 1, 1, 1], [0, 1, 2, 3, 5], token_id=tokens)
+    places, found = following(rows, SimpleNamespace(transform=None), 0)
+    assert (places.tolist(), found.tolist()) == ([0, 2], [6, 8])
 
 
 def test_a_bias_of_the_head_is_taken_off_with_its_token():
