@@ -68,6 +68,9 @@ from .core import (
     Labels as Labels,
 )
 from .core import (
+    LackingError as LackingError,
+)
+from .core import (
     Layers as Layers,
 )
 from .core import (

@@ -7,12 +7,13 @@ import pytest
 import torch
 
 from actlas import InputError
-from actlas.plugins.decomposition.bound import bind
+from actlas.plugins.decomposition.bound import Branch, bind
 from actlas.plugins.decomposition.check import check
-from actlas.plugins.decomposition.layouts import LAYOUTS, Value
+from actlas.plugins.decomposition.layouts import LAYOUTS, SubLayer, Value
+from actlas.plugins.decomposition.norms import Norm
 from actlas.plugins.decomposition.parts import parts
-from actlas.plugins.decomposition.terms import Seen, running
-from actlas.plugins.decomposition.unembedding import bind_head, check_head
+from actlas.plugins.decomposition.terms import Seen, running, split
+from actlas.plugins.decomposition.unembedding import Transform, Unembedding, bind_head, check_head
 
 from .wild import MODELS, padded, sides, valid, wild
 
@@ -86,6 +87,13 @@ def test_heads_and_sources_sum_to_what_the_branch_gives(model, name):
         assert check(own, bind(own, side)) < RMS_NORM  # attention's softmax may run in float32
 
 
+@pytest.mark.parametrize("name", sorted(set(LAYOUTS) - {entry for entry, *_ in MODELS.values()}))
+def test_every_other_architecture_with_a_layout_is_exact(name):
+    own = wild(name)
+    for side in sides(own):
+        assert check(own, bind(own, side)) < RMS_NORM
+
+
 @pytest.mark.parametrize("name", ["bert", "gpt2", "llama", "gemma2", "t5", "bart"])
 def test_single_precision(name):
     own = wild(name, torch.float32)
@@ -134,6 +142,24 @@ def test_contributions_sum_to_every_logit(kind, name):
         direction, constant = head.directions(last.state, torch.full((len(own),), token))
         summed = constant + sum((part.vector * direction).sum(-1) for part in pieces)
         assert float((summed - own[:, token]).abs().max() / own.abs().max()) < bound_of(name)
+
+
+def test_heads_that_give_other_logits_are_refused():
+    headed = wild("bart", kind="AutoModelForSeq2SeqLM")
+    base = replace(headed, module=headed.module.base_model)
+    bound = bind(base, "decoder")
+    head = bind_head(headed, bound)
+    with pytest.raises(InputError, match="gives other logits than its layout says"):
+        check_head(headed, replace(head, bias=head.bias + 0.1), base, bound)
+    with pytest.raises(InputError, match=r"predicts no token from the encoder states"):
+        bind_head(headed, bind(base, "encoder"))
+
+
+def test_where_a_dense_layer_gives_zeros_the_slope_is_that_at_zero():
+    norm = Norm("", torch.ones(4), torch.arange(4.0), 0.01, True)
+    dense = Transform(torch.zeros(4, 4), torch.zeros(4), torch.nn.functional.gelu, norm)
+    head = Unembedding(torch.eye(4), None, dense, None)
+    torch.testing.assert_close(head.logits(torch.ones(1, 4)), norm.bias[None], atol=1e-5, rtol=0)
 
 
 def terms_at_the_end(model, side=""):
@@ -282,6 +308,40 @@ def test_a_value_bias_in_the_wrong_head_is_refused(model):
         check(own, replace(bound, branches=(wrong, *bound.branches[1:])))
 
 
+def test_heads_that_do_not_sum_to_their_branch_are_refused(model):
+    bound = bind(model("llama"))
+    branch = bound.branches[0]
+    wrong = replace(branch.heads, value_bias=branch.heads.value_bias + 0.1)
+    branches = (replace(branch, heads=wrong), *bound.branches[1:])
+    with pytest.raises(InputError, match=r"heads do not sum to layers\.0\.attn"):
+        check(model("llama"), replace(bound, branches=branches))
+
+
+def test_states_that_are_no_numbers_are_refused():
+    own = wild("gpt2")
+    bound = bind(own)
+    with torch.no_grad():
+        own.module.h[1].mlp.c_proj.bias[0] = torch.nan
+    with pytest.raises(InputError, match=r"after layers\.1\.mlp \(relative error nan"):
+        check(own, bound)
+
+
+def test_a_normed_branch_that_is_multiplied_by_hand():
+    """g ⊙ (main + bias − m) / s + β, all of it times the multiplier."""
+    given, bias = torch.randn(5, 8, dtype=torch.float64), torch.randn(8, dtype=torch.float64)
+    gain, shift = torch.randn(2, 8, dtype=torch.float64)
+    for centred in (True, False):
+        norm = Norm("", gain, shift, 0.01, centred)
+        spec = SubLayer("feed_forward", "")
+        branch = Branch("", 1, "feed_forward", bias, 0.5, None, norm, None, None, spec, "")
+        found = split(branch, given)
+        mean = given.mean(-1, keepdim=True) * centred
+        scale = (((given - mean) ** 2).mean(-1, keepdim=True) + 0.01).sqrt()
+        assert torch.allclose(found.main, 0.5 * gain * (given - bias) / scale)
+        assert torch.allclose(found.rest, 0.5 * (gain * (bias - mean) / scale + shift))
+        assert torch.allclose(found.factor * (given - bias), found.main)
+
+
 def test_training_mode_is_refused():
     own = wild("bert")
     own.module.encoder.layer[1].train()
@@ -289,9 +349,25 @@ def test_training_mode_is_refused():
         bind(own)
 
 
+class Packed(torch.nn.Module):
+    """As layers of torch.ao are: the weight is a method."""
+
+    def weight(self):
+        raise NotImplementedError
+
+
 def test_quantised_weights_are_refused():
     own = wild("gpt2")
     own.module.config.quantization_config = {"quant_method": "bitsandbytes"}
+    with pytest.raises(InputError, match="quantised"):
+        bind(own)
+    del own.module.config.quantization_config
+    whole = torch.nn.Parameter(torch.ones(3, dtype=torch.int8), requires_grad=False)
+    own.module.h[0].mlp.register_parameter("packed", whole)
+    with pytest.raises(InputError, match="quantised"):
+        bind(own)
+    own = wild("bert")
+    own.module.encoder.layer[1].output.dense = Packed().eval()
     with pytest.raises(InputError, match="quantised"):
         bind(own)
 

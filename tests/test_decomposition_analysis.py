@@ -1,6 +1,7 @@
 """`decomposition` and `decomposition_logits`: their tables, and what they refuse."""
 
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -13,8 +14,12 @@ from actlas.plugins.decomposition import (
     decomposition,
     decomposition_logits,
     decomposition_sources,
+    decomposition_tokens,
     figures,
 )
+from actlas.plugins.decomposition.analysis import refuse_inexact
+from actlas.plugins.decomposition.attribution import following
+from actlas.plugins.decomposition.bound import bind
 from actlas.plugins.decomposition.indicators import Moments, indicators
 from actlas.testing import checks
 
@@ -120,6 +125,10 @@ def test_layers_and_heads_sum_to_their_terms(everything):
     summed = shares.groupby("term")["relative_dot"].sum()
     for row in last.itertuples():
         assert summed[row.term] == pytest.approx(row.mean, abs=1e-6)
+    layers = shares.groupby("term")["layer"].apply(set).to_dict()
+    assert layers["input"] == {0}
+    assert layers["attention"] == layers["feed_forward"] == {1, 2}
+    assert layers["correction"] == {1, 2, 3}
     heads = table(everything, "heads")
     assert len(heads) == 4
     by_layer = heads.groupby("layer")["relative_dot"].sum()
@@ -159,6 +168,15 @@ def test_what_lies_between_blocks_is_read_by_a_convention(gpt2):
         np.testing.assert_allclose(shares, 1, atol=1e-5)
     last = {how: t[t["site"] == "layers.1"]["distance"].to_numpy() for how, t in found.items()}
     np.testing.assert_allclose(last["normed"], last["cached"], rtol=1e-5)
+    norm = model.module.base_model.ln_f
+    start, state, end = (
+        torch.from_numpy(layers[name].numpy()) for name in ("embed", "layers.0", "layers.1")
+    )
+    scale = (end.var(-1, correction=0, keepdim=True) + norm.eps).sqrt()
+    state = norm.weight * (state - state.mean(-1, keepdim=True)) / scale + norm.bias
+    wanted = (norm.weight * start / scale).norm(dim=-1) / state.norm(dim=-1)
+    given = inner["cached"][inner["cached"]["term"] == "input"]["norm_ratio"]
+    np.testing.assert_allclose(given, wanted.detach(), rtol=1e-4)
     final = found["raw"][found["raw"]["site"] == "final"]["distance"]
     np.testing.assert_allclose(last["normed"], final, rtol=1e-4)
 
@@ -198,8 +216,10 @@ def test_rows_that_are_no_tokens_are_refused(bert):
         Activations.of(np.stack([a.numpy()[sample == s].mean(0) for s in range(3)]), site=a.site)
         for a in layers
     ]
-    with pytest.raises(InputError, match=r"do not sum to the stored states.*--pooling token"):
+    with pytest.raises(InputError, match=r"do not sum to .*: actlas extract .* --pooling token"):
         decomposition(Layers.of(*pooled), model)
+    with pytest.raises(InputError, match="relative error nan, at most 5e-03 for float16"):
+        refuse_inexact(float("nan"), "float16", bind(model), model.spec)
 
 
 def test_depths_and_special_tokens_can_be_left_out(bert):
@@ -208,6 +228,8 @@ def test_depths_and_special_tokens_can_be_left_out(bert):
     assert set(found.tables["indicators"]["site"]) == {"layers.0"}
     assert set(found.tables["branches"]["site"]) == {"layers.0"}
     assert max(found.tables["branches"]["layer"]) == 1
+    both = decomposition(layers, model, only="layers.1, layers.0", by="branches")
+    assert set(both.tables["branches"]["site"]) == {"layers.1"}  # the deeper, however named
     with pytest.raises(InputError, match=r"only='layers.9' is no depth; there is embed"):
         decomposition(layers, model, only="layers.9")
     special = np.arange(len(layers[0])) == 0
@@ -266,6 +288,21 @@ def test_logits_of_named_tokens_and_their_differences(gpt2):
             decomposition_logits(layers, model, target=named)
 
 
+def test_what_follows_stands_next_in_the_same_sample():
+    tokens = np.array([5, 6, 7, 8, 9])
+    rows = actlas.Rows.build([0, 0, 1, 1, 1], [0, 1, 2, 3, 5], token_id=tokens)
+    places, found = following(rows, SimpleNamespace(transform=None), 0)
+    assert (places.tolist(), found.tolist()) == ([0, 2], [6, 8])
+
+
+def test_a_bias_of_the_head_is_taken_off_with_its_token():
+    model = wild("gpt2", torch.float32, "AutoModelForCausalLM", vocab_size=VOCABULARY)
+    model.module.lm_head.bias = torch.nn.Parameter(torch.arange(float(VOCABULARY)))
+    found = decomposition_logits(captured(model, TEXTS), model, target="70", against="9", rows=4)
+    table = found.tables["explained"]
+    np.testing.assert_allclose(table["summed"], table["logit"], atol=1e-3)
+
+
 def test_a_network_without_a_head_explains_no_logit(bert):
     with pytest.raises(actlas.ModelError, match="has no head that predicts tokens"):
         decomposition_logits(bert[1], bert[0])
@@ -286,6 +323,10 @@ def test_sources_sum_to_their_attention_and_none_is_later(gpt2):
     assert sources["query"].max() + 1 == (rows.sample == 0).sum()
     some = decomposition_sources(layers, model, samples, sample=2, layer=1).tables["sources"]
     assert (set(some["layer"]), set(some["sample"])) == ({2}, {2})
+    words = Samples.of(TEXTS, pooling="word")  # the sample is run anew: rows are not read
+    few = Layers.of(*(acts.take(np.arange(2)) for acts in layers))
+    again = decomposition_sources(few, model, words, sample=2, layer=1).tables["sources"]
+    assert again.to_pandas().equals(some.to_pandas())
     for wrong in ({"sample": 3}, {"layer": 2}):
         with pytest.raises(InputError, match="is not among 0"):
             decomposition_sources(layers, model, samples, **wrong)
@@ -323,6 +364,20 @@ def test_it_keeps_to_what_every_analysis_must(gpt2, analysis, settings):
         check()
 
 
+def test_a_store_says_the_whole_command_that_adds_what_lacks(tiny_folder, sqlite_store):
+    spec = str(tiny_folder("bert"))
+    dataset = actlas.Dataset.of(TEXTS, name="three")
+    for analysis, pooling, options in (
+        (decomposition, "token", "--pooling token --sites 'decomposition'"),
+        (decomposition_tokens, "word", "--pooling token"),
+    ):
+        extraction = sqlite_store.extract(spec, dataset, pooling=pooling, sites="layers.0")
+        with pytest.raises(actlas.LackingError) as caught:
+            sqlite_store.run(analysis, extraction)
+        store = f"--store '{sqlite_store.url}', DATA being the file or name of three"
+        assert str(caught.value).endswith(f": actlas extract {spec} DATA {options} {store}")
+
+
 def test_from_a_store_by_the_preset(tiny_folder, sqlite_store):
     folder = tiny_folder("bart")
     extraction = sqlite_store.extract(
@@ -336,7 +391,7 @@ def test_from_a_store_by_the_preset(tiny_folder, sqlite_store):
     assert "cross_attention" in set(tables["indicators"]["term"])
 
 
-@pytest.mark.parametrize("name", ["bert", "roberta", "distilbert", "gpt2"])
+@pytest.mark.parametrize("name", ["bert", "camembert", "ernie", "roberta", "distilbert", "gpt2"])
 def test_the_input_is_word_position_and_type(name):
     model = wild(name, torch.float64, vocab_size=VOCABULARY)
     layers = captured(model, TEXTS)
@@ -344,7 +399,7 @@ def test_the_input_is_word_position_and_type(name):
     split = decomposition(
         layers, model, by="branches", detail="tokens", split_input=True, precision="float64"
     )
-    names = ["word", "position", *["type"] * (name in ("bert", "roberta"))]
+    names = ["word", "position", *["type"] * (name not in ("distilbert", "gpt2"))]
     for kind, key in (("tokens", ["row", "site"]), ("branches", ["site"])):
         one, parts = table(whole, kind), table(split, kind)
         assert list(dict.fromkeys(parts["term"]))[-1] != "input"
@@ -353,14 +408,11 @@ def test_the_input_is_word_position_and_type(name):
         own = one[one["term"] == "input"].groupby(key)["relative_dot"].sum()
         np.testing.assert_allclose(summed, own, atol=1e-6)
     first = table(split, "tokens").query("depth == 0 and term == 'word'").set_index("row")
-    rows = layers[0].rows
-    same = np.flatnonzero(rows.token_id == rows.token_id[0])
     embedding = model.module.base_model.get_input_embeddings().weight.detach().double()
     if name == "gpt2":
         state = torch.from_numpy(layers["embed"].numpy(np.float64))
-        wanted = embedding[rows.token_id].norm(dim=-1) / state.norm(dim=-1)
+        wanted = embedding[layers[0].rows.token_id].norm(dim=-1) / state.norm(dim=-1)
         np.testing.assert_allclose(first["norm_ratio"], wanted, rtol=1e-5)
-    assert len(same)
 
 
 def test_an_input_that_is_no_known_sum_is_refused(gpt2):
@@ -381,9 +433,9 @@ def test_an_input_that_is_no_known_sum_is_refused(gpt2):
 
 def test_terms_are_summed_as_precisely_as_is_asked(gpt2):
     model, layers = gpt2
-    for precision in ("float32", "float64"):
+    for precision, used in (("float32",) * 2, ("float64",) * 2, ("auto", "float32")):
         (summary,) = decomposition(layers, model, precision=precision).tables["summary"]
-        assert summary["precision"] == precision
+        assert summary["precision"] == used
     single = wild("gpt2", torch.float64, vocab_size=VOCABULARY)
     (summary,) = decomposition(captured(single, TEXTS), single).tables["summary"]
     assert summary["precision"] == "float64"

@@ -2,7 +2,7 @@
 
 import itertools
 import shutil
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import asin, comb, pi
 from pathlib import Path
 from typing import Annotated
@@ -15,7 +15,7 @@ from scipy import stats
 import actlas
 from actlas import Activations, InputError, Result, Runs, analysis
 from actlas.cli import main
-from actlas.plugins.decomposition.study import decomposition_study
+from actlas.plugins.decomposition.study import correlating, decomposition_study, sentences
 from actlas.plugins.decomposition.study.correlating import (
     Drawing,
     block_orders,
@@ -30,7 +30,7 @@ from actlas.plugins.decomposition.study.curves import Column, z_scores
 from actlas.plugins.decomposition.study.sentences import chosen_steps
 from actlas.plugins.decomposition.study.summing import summaries
 from actlas.plugins.decomposition.study.tables import Correlation
-from actlas.plugins.decomposition.study.tokens import effect
+from actlas.plugins.decomposition.study.tokens import Tokens, effect
 from actlas.plugins.decomposition.study.variance import components, shares
 from actlas.plugins.decomposition.study.warping import (
     MOST,
@@ -92,6 +92,7 @@ def test_rho_is_scipys_over_all_pairs():
     assert found.step == pytest.approx(stats.spearmanr(b - a, q[b] - q[a])[0])
     assert set(found.sd) == {0.0}
     assert found.pairs == 36
+    assert correlate(Z, 1e-13 * q, alone(5), HOW).rho == pytest.approx(found.rho)  # in any unit
 
 
 def test_ties_have_their_mean_rank():
@@ -115,8 +116,10 @@ def test_z_scores_are_not_flipped():
     assert z_scores(X) == pytest.approx(stats.zscore(X, axis=0))
     bad = np.column_stack([np.full(5, 0.1), [1, 2, np.nan, 4, 5], np.arange(5.0)])
     assert np.isnan(z_scores(bad)).all(axis=0).tolist() == [True, True, False]
-    nearly = 0.3 + 1e-16 * normal(5, 1)
-    assert np.isnan(z_scores(nearly)).all()
+    for rounding in (1e-16, 1e-8):  # of float64, and of float32 in a cosine of the input with e
+        assert np.isnan(z_scores(0.3 + rounding * normal(5, 1))).all()
+    assert np.isfinite(z_scores(0.3 + 1e-5 * normal(5, 1))).all()
+    assert np.isfinite(z_scores(1e-12 * normal(5, 1))).all()
 
 
 def test_l1norm_is_the_sum_over_the_terms_of_a_site_and_indicator():
@@ -154,10 +157,15 @@ def test_repetitions_draw_other_pairs_and_their_sd_is_that_of_a_sample():
     two = []
     for _ in range(2):
         a, b = drawn_pairs(60, 100, chance)
-        two.append(stats.spearmanr(Z[b, 0] - Z[a, 0], q[b] - q[a])[0])
-    found = correlate(Z, q, alone(1), how)
-    assert found.rho[0] == pytest.approx(np.mean(two))
-    assert found.sd[0] == pytest.approx(np.std(two, ddof=1))
+        changes = np.column_stack([Z[b, 0] - Z[a, 0], q[b] - q[a], b**2 - a**2])
+        (_, xq, xt), (_, _, qt), _ = stats.spearmanr(changes)[0]
+        two.append((xq, qt, (xq - xt * qt) / np.sqrt((1 - xt**2) * (1 - qt**2))))
+    t = np.arange(60.0) ** 2
+    found = correlate(Z, q, alone(1), how, steps=t)
+    rho, sd = np.mean(two, axis=0), np.std(two, axis=0, ddof=1)
+    assert (found.rho[0], found.step) == pytest.approx(tuple(rho[:2]))
+    assert found.partial[0] == pytest.approx(rho[2])
+    assert found.sd[0] == pytest.approx(sd[0])
 
 
 def test_time_held_fixed():
@@ -367,6 +375,9 @@ def test_conditions_of_training_runs_are_dealt_out_once_each():
     every = {tuple(order) for order in itertools.permutations([2, 2, 2, 3, 0, 1])}
     codes = {tuple(o) for o in orders.tolist()}
     assert len(orders) == len(codes) == len(every) == 120
+    half, exact = condition_orders([*"aaaabbbb"], np.random.default_rng(0))
+    assert exact  # of 8! orders only these differ
+    assert len(half) == comb(8, 4)
     first, second = pairs_of(6)
     alike = {tuple(np.flatnonzero(np.array(o)[first] == np.array(o)[second])) for o in codes}
     assert len(alike) == comb(6, 3)
@@ -413,6 +424,18 @@ def test_curves_of_one_condition_are_nearer(tmp_path):
     assert test["between"] > test["within"]
 
 
+def test_distances_are_permuted_within_a_data_set(tmp_path):
+    means = normal(9, len(COLUMNS))
+    both = [*runs_of(means, data="gen"), *runs_of(means + 1, data="ref")]
+    text = "model,series,step,condition,bleu\n"
+    text += "".join(f"m{i},s{i // 3},{i % 3},{'aab'[i // 3]},{i}\n" for i in range(9))
+    numbered = (replace(run, id=i) for i, run in enumerate(both, 1))
+    table = study(tmp_path, text, Runs(tuple(numbered))).tables["permutation"]
+    assert len(table) == 2 * len(COLUMNS)
+    counts = {(r["data"], r["n_within"], r["n_between"], r["permutations"]) for r in table}
+    assert counts == {("gen", 1, 2, 3), ("ref", 1, 2, 3)}
+
+
 # Components of variance
 
 
@@ -456,6 +479,9 @@ def _fitted(A, y):
 
 def test_what_does_not_vary_has_no_shares():
     assert np.isnan(shares(components(np.ones((3, 4, 1))))).all()
+    X = normal(3, 4, 1)
+    for axis, name in ((1, "run"), (0, "sentence")):  # estimated below nothing
+        assert getattr(components(X - X.mean(axis=axis, keepdims=True)), name) == 0
     only = np.arange(3.0)[:, None, None] * np.ones((3, 4, 1))
     assert shares(components(only))[:, 0].tolist() == [1, 0, 0]
 
@@ -483,6 +509,7 @@ def test_agreement_and_overlap_of_two_training_runs(tmp_path):
     tokens = normal(4, sum(LENGTHS), len(COLUMNS))
     tokens[3] = tokens[1] + 0.3 * tokens[3]
     tokens[0, 2, 5] = np.nan
+    tokens[0, 2:, 6] = np.nan  # two are left, and two have no rank correlation
     path = write(
         tmp_path / "q.csv", "model,series,step,condition,bleu",
         [("m0", "s0", 1, "a", 1), ("m1", "s0", 2, "a", 2), ("m2", "s1", 1, "a", 3),
@@ -490,7 +517,7 @@ def test_agreement_and_overlap_of_two_training_runs(tmp_path):
     )  # fmt: skip
     found = decomposition_study(runs_of(normal(4, len(COLUMNS)), tokens=tokens), qualities=path)
     table = rows(found, "agreement")
-    assert len(table) == 2 * len(COLUMNS)
+    assert len(table) == 2 * len(COLUMNS) - 1
     for row in table:
         k = TOKEN_COLUMNS.index(Column(row["site"], row["indicator"], row["term"]))
         x, y = tokens[row["step"] - 1, :, k], tokens[row["step"] + 1, :, k]
@@ -512,7 +539,8 @@ def test_agreement_and_overlap_of_two_training_runs(tmp_path):
         assert (row["above"], row["same"]) == pytest.approx((f.mean(), same.mean()))
         assert row["sd"] == pytest.approx(same.std())
         assert row["sentences"] == 3
-    assert len(rows(found, "overlap")) == 2 * len(COLUMNS) - 1  # not the one with NaN
+    assert len(rows(found, "overlap")) == 2 * len(COLUMNS) - 2  # not those with NaN
+    assert not rows(found, "warping")  # a curve of two points has no shape
 
 
 def test_other_tokens_are_not_compared(tmp_path):
@@ -571,6 +599,14 @@ def test_means_of_samples_do_where_tokens_were_not_kept(tmp_path):
     parts = components(values[:, :3, 2:3])
     assert row["total"] == pytest.approx(sum(p[0] for p in parts))
     assert row["sentences"] == 3
+
+
+def test_means_of_sentences_are_over_what_is_defined():
+    values = np.array([[1, np.nan], [3, 4], [np.nan, 5]])
+    tokens = Tokens(np.arange(3), np.array([0, 0, 2]), values, TOKEN_COLUMNS[:2], rows_of((2, 1)))
+    found = tokens.sentences()
+    assert found.samples.tolist() == [0, 2]
+    assert found.values == pytest.approx(np.array([[2, 4], [np.nan, 5]]), nan_ok=True)
 
 
 def test_steps_are_those_that_most_training_runs_have():
@@ -633,6 +669,35 @@ def test_a_planted_sentence_quality_is_found(tmp_path):
     others = [abs(r["rho"]) for r in table if r["term"] != "L1norm" and r is not row]
     assert np.median(others) < 0.15
     assert {r["level"] for r in rows(found, "summary")} == {"sentence"}
+
+
+def test_intervals_over_sentences_draw_sentences(tmp_path, monkeypatch):
+    seen = []
+
+    def recorded(*given, resample):
+        seen.append(resample.sample)
+        return correlating.correlate(*given, resample=resample)
+
+    monkeypatch.setattr(sentences, "correlate", recorded)
+    sentence_study(tmp_path, lambda means: means[:, :, 0])
+    (sample,) = seen
+    assert set(np.bincount(sample)) == {3}  # each with its three checkpoints
+
+
+def test_variance_is_split_over_the_samples_that_all_have():
+    column = (Column(*TOKEN_COLUMNS[0]),)
+    values = normal(2, 12, 1)
+
+    def split(*chosen):
+        means = [
+            sentences.Means(f"s{i}", 1, i, np.array(own), values[i][own])
+            for i, own in enumerate(chosen)
+        ]
+        return sentences._split("over", "data", column, means)
+
+    both = split(list(range(4, 9)), list(range(4, 9)))
+    assert len(both) == 1
+    assert split(list(range(9)), list(range(4, 12))) == both
 
 
 def test_triples_are_drawn_alike_from_each_quarter(tmp_path):
@@ -935,7 +1000,7 @@ FOUR = "".join(f"m{i},s,{i},{i}\n" for i in range(4))
         (HEADER + "m0,s,5,1\nm0,s,6,2\n", r"lines 2 and 3 are both of run 1, hf:/models/m0"),
         ("model,series,step,condition,bleu\nm0,s,1,a,1\nm1,s,2,b,1\n",
          "series s has the conditions a and b"),
-        (HEADER + "m0,s,5,1\n", r"nothing to compare in 1 checkpoints of 1 training runs "
+        (HEADER + "m0,s,5,1\n", r"nothing to compare in 1 checkpoint of 1 training run "
                                 r"\(no correlation with bleu in s: it is known at 1 check"),
     ],
 )  # fmt: skip
@@ -1030,6 +1095,25 @@ def test_a_cosine_that_is_not_defined_is_left_out(tmp_path):
     assert np.isnan(rows(found, "curves")[k]["mean"])
 
 
+def test_what_only_rounding_varies_is_compared_nowhere(tmp_path):
+    """The cosine of the input with itself is 1 up to rounding, whose ranks are chance."""
+    means, tokens = normal(8, len(COLUMNS)), normal(8, sum(LENGTHS), len(COLUMNS))
+    one = Column("embed", "cosine", "input")
+    means[:, COLUMNS.index(one)] = 1 + 1e-8 * normal(8)
+    tokens[..., TOKEN_COLUMNS.index(one)] = 1 + 1e-8 * normal(8, sum(LENGTHS))
+    both = [runs_of(means, tokens=tokens, data=data).runs for data in ("gen", "ref")]
+    numbered = [replace(run, id=i) for i, run in enumerate((*both[0], *both[1]), 1)]
+    text = "model,series,step,condition,bleu\n"
+    text += "".join(f"m{i},s{i // 4},{i % 4},a,{i}\n" for i in range(8))
+    found = study(tmp_path, text, Runs(tuple(numbered)))
+    for name in ("correlation", "agreement", "overlap", "variance", "targets", "warping"):
+        known = {(r["site"], r["indicator"], r["term"]) for r in found.tables[name]}
+        assert known >= set(COLUMNS) - {one}, name
+        assert one not in known, name
+    assert not rows(found, "permutation")  # all are of one condition
+    assert any("1 of 16 indicators" in w and "of s0, s1, so" in w for w in found.warnings)
+
+
 def test_without_tokens_or_conditions_it_says_what_is_not_there(tmp_path, whole):
     means = normal(8, len(COLUMNS))
     text = HEADER + "".join(f"m{i},s{i // 4},{i % 4},{i}\n" for i in range(8))
@@ -1037,6 +1121,7 @@ def test_without_tokens_or_conditions_it_says_what_is_not_there(tmp_path, whole)
     said = "\n".join(found.warnings)
     assert "run decomposition with --detail tokens" in said
     assert "nothing to permute; say in the column condition" in said
+    assert {row["condition"] for row in rows(found, "curves")} == {"s0", "s1"}
     assert not rows(found, "permutation")
     assert len(rows(found, "warping")) == len(COLUMNS)
     assert "nothing to permute" not in "\n".join(whole.warnings)

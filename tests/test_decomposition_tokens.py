@@ -405,7 +405,9 @@ def test_rows_that_are_not_the_positions_are_refused(analysis, monkeypatch):
     with pytest.raises(InputError, match=r"pooled \(word\).*DATA --pooling token"):
         analysis(layers, base, Samples.of(tiny.TEXTS[:2], pooling="word"))
     some = Layers.of(*(acts.take(np.arange(1, len(acts))) for acts in layers))
-    with pytest.raises(InputError, match=r"rows of sample 0 are not its .* positions"):
+    with pytest.raises(
+        InputError, match=r"of sample 0 are not its .*: actlas extract .* --pooling token"
+    ):
         analysis(some, base, samples)
 
 

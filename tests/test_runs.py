@@ -184,6 +184,20 @@ def test_tables_are_read_one_by_one_and_rows_when_asked_for(two, monkeypatch):
     assert read == ["summary", "summary"]
 
 
+def test_runs_at_two_sites_of_one_extraction_are_apart(two):
+    number = two.run(means, 1, nonfinite="keep")[0].id
+    with two.database.write() as session:
+        session.get(actlas.storage.Run, number).site = "layers.1"
+
+    @analysis(version=1, base="means")
+    def placed(runs: Runs) -> Result:
+        """List sites, and count rows."""
+        return Result(warnings=[f"{run.site}: {len(run.rows)}" for run in runs])
+
+    (run,) = two.run(placed, runs=[1, number])
+    assert run.record.warnings == ["layers.0: 3", "layers.1: 3"]
+
+
 def test_a_run_of_any_analysis_is_named(two):
     assert two.run(anything, runs=1)[0].record.warnings == ["summary", "rows"]
     for runs in ((), "all"):
@@ -206,7 +220,9 @@ def test_runs_that_do_not_compare_are_refused(two, tmp_path):
     with pytest.raises(InputError, match=r"is of spectrum; compared takes runs of means"):
         store.run(compared, runs=[a, spectrum.id])
     other = store.run(means, extracted(store, tmp_path, 9, texts=["one", "other", "three"]))[0].id
-    with pytest.raises(InputError, match=r"over other samples \(texts\).*e\.dataset_id = 1\""):
+    with pytest.raises(
+        InputError, match=r"over other samples \(texts\).*r\.status = 'done' .*e\.dataset_id = 1\""
+    ):
         store.run(compared, runs=[a, other])
     assert all(r.status == "done" for r in store.records("runs"))  # refused before anything ran
     with pytest.raises(InputError, match="scale=nan"):
@@ -306,6 +322,9 @@ def test_runs_in_python():
     scaled = means(Activations.of(np.ones((2, 2))), scale=3.0)
     with pytest.raises(InputError, match=r"run 2 has scale=3\.0 and run 1 scale=1\.0"):
         Runs.of(results[0], scaled, models=["a", "b"])
+    bare = Result()  # of a version that had no such parameter yet
+    with pytest.raises(InputError, match=r"run 2 has scale=None and run 1 scale=1\.0"):
+        Runs.of(results[0], bare, models=["a", "b"])
 
 
 def test_runs_stand_alone_in_a_signature():

@@ -270,6 +270,25 @@ def test_the_digest_is_of_the_weights_the_class_and_the_spec():
     assert digest_module(again.spec, again.module) != first.digest
 
 
+@pytest.mark.filterwarnings("ignore:torch.quantize_per_tensor")
+def test_packed_weights_have_a_digest():
+    from actlas.core.factories import digest_module
+
+    class Packed(torch.nn.Module):
+        """As layers of torch.ao are: their state holds tuples and dtypes."""
+
+        def __init__(self, *values):
+            super().__init__()
+            self.values = values
+
+        def get_extra_state(self):
+            kept = torch.quantize_per_tensor(torch.tensor(self.values), 0.1, 0, torch.qint8)
+            return kept, torch.qint8, None
+
+    one, same, other = (digest_module("x", Packed(v, 2.0)) for v in (1.0, 1.0, 1.5))
+    assert one == same != other
+
+
 @pytest.mark.usefixtures("package")
 def test_the_compute_dtype_is_that_asked_for():
     model = actlas.load_model("torch:mine.nets:padded", device="cpu", compute_dtype="bfloat16")

@@ -32,7 +32,7 @@ MODELS: dict[str, tuple[str, dict[str, Any], bool]] = {
     "gemma2": ("gemma2", {**GROUPS, "final_logit_softcapping": 5.0}, False),
     "gpt_neox": ("gpt_neox", {}, True),
     "gpt_neox, serial": ("gpt_neox/serial", {}, True),
-    "olmo2": ("olmo2", GROUPS, False),
+    "olmo2": ("olmo2", {**GROUPS, "attention_bias": True}, False),
     "granite": ("granite", {**GROUPS, "attention_bias": True, "logits_scaling": 3.0}, False),
     "phi3": ("phi3", GROUPS, False),
     "t5": ("t5", {}, False),
@@ -47,8 +47,8 @@ PADDED = [[5, 9, 3, 7, 11, 4, 8], [6, 12, 13]]
 def wild(
     name: str, dtype: torch.dtype = torch.float64, kind: str = "AutoModel", **settings: Any
 ) -> LoadedModel:
-    """Make one of MODELS; kind: the class of transformers, as in AutoModelForCausalLM."""
-    entry, more, _ = MODELS[name]
+    """Make one of MODELS, or of CONFIGS; kind: the class, as in AutoModelForCausalLM."""
+    entry, more, _ = MODELS.get(name, (name, {}, True))
     config_class, values = CONFIGS[entry]
     torch.manual_seed(0)
     config = getattr(transformers, config_class)(**{**values, **more, **settings})

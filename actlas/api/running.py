@@ -13,7 +13,9 @@ from ..core import (
     Factors,
     InputError,
     Labels,
+    LackingError,
     Layers,
+    Result,
     Tags,
     count,
     labels_for,
@@ -22,6 +24,7 @@ from ..core import (
 from ..registry import Analysis, refuse_nonfinite
 from ..storage import (
     Database,
+    Dataset,
     Model,
     Run,
     done_run,
@@ -207,7 +210,7 @@ def _compute(
     try:
         bound = _bind(database, request, layers, beside)
         seed_everything(request.seed)
-        result = request.analysis(**bound, **request.settings)
+        result = _called(database, request, bound)
     except Exception as error:
         record.status, record.error = "failed", f"{type(error).__name__}: {error}"
         _stamp(record, clock)
@@ -216,6 +219,14 @@ def _compute(
     record.warnings = list(result.warnings)
     _stamp(record, clock)
     return save_run(database, record, request.analysis.tables, result)
+
+
+def _called(database: Database, request: Request, bound: dict[str, Any]) -> Result:
+    try:
+        return request.analysis(**bound, **request.settings)
+    except LackingError as error:
+        dataset = database.find(Dataset, request.extraction.record.dataset_id)
+        raise error.stored(dataset.name, database.backend.name) from error
 
 
 def _stamp(record: Run, clock: float) -> None:

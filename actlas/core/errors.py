@@ -6,6 +6,7 @@ ActlasError
 │   ├── SiteError         a place in the model that does not exist or yields no matrix
 │   ├── DatasetError      a data set that cannot be read
 │   ├── ProofError        rows that are not what the model computes for the sample alone
+│   ├── LackingError      an extraction without what an analysis reads
 │   ├── LabelError        a label set that is missing or does not fit the rows
 │   └── NonFiniteError    NaN or infinity where an analysis needs numbers
 ├── AnalysisError         an analysis that is wrong in itself: signature, tables, result
@@ -42,6 +43,23 @@ class DatasetError(InputError):
 
 class ProofError(InputError):
     """Rows are not what the model computes for the sample alone; nothing was stored."""
+
+
+class LackingError(InputError):
+    """An extraction lacks sites, or rows of a kind; the message is the command that stores them.
+
+    said: what lacks. options: those of `actlas extract` that store it. A store knows itself and
+    the data set, so it says the whole (`stored`).
+    """
+
+    def __init__(self, said: str, model: str, options: str, ending: str = ""):
+        super().__init__(f"{said}: actlas extract {model} DATA {options}{ending}")
+        self.said, self.model, self.options = said, model, options
+
+    def stored(self, data: str, store: str) -> "LackingError":
+        """Return the same of a data set in a store."""
+        ending = f" --store '{store}', DATA being the file or name of {data}"
+        return LackingError(self.said, self.model, self.options, ending)
 
 
 class LabelError(InputError):

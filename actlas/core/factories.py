@@ -84,7 +84,12 @@ def _checked(spec: str, made: Any) -> "tuple[nn.Module, Callable[[list[Any]], An
 def digest_module(spec: str, module: "nn.Module") -> str:
     """Digest of a module: its spec and class, and its weights by name, shape and content."""
     hasher = xxhash.xxh3_128(f"{spec} {type(module).__qualname__}".encode())
-    for name, tensor in module.state_dict().items():
-        hasher.update(f"{name} {tuple(tensor.shape)} {tensor.dtype}".encode())
-        hasher.update(array_bytes(tensor.detach().cpu().reshape(-1)).data)
+    for name, value in module.state_dict().items():
+        for tensor in value if isinstance(value, tuple) else (value,):  # tuple: packed, quantised
+            if not hasattr(tensor, "shape"):
+                hasher.update(f"{name} {tensor}".encode())
+                continue
+            hasher.update(f"{name} {tuple(tensor.shape)} {tensor.dtype}".encode())
+            plain = tensor.dequantize() if tensor.is_quantized else tensor
+            hasher.update(array_bytes(plain.detach().cpu().reshape(-1)).data)
     return str(hasher.hexdigest())

@@ -100,7 +100,8 @@ def _curves(study: Study, kind: str) -> dict[str, Any]:
     ]  # fmt: skip
     base = alt.Chart(alt.Data(values=rows)).mark_line(point=alt.OverlayMarkDef(size=12)).encode(
         alt.X("step:Q", title="step").axis(tickCount=4),
-        alt.Y("value:Q", title=None).scale(zero=False), _condition(alt), detail="run:N",
+        alt.Y("value:Q", title=None).scale(zero=False).axis(labelFlush=True),
+        _condition(alt), detail="run:N",
     )  # fmt: skip
     drawn = base.properties(width=165, height=140).facet(
         alt.Facet("term:N", title=_said(kind), sort=[SHORT[t] for t in TERMS]), columns=5
@@ -116,7 +117,7 @@ def _map(study: Study) -> dict[str, Any]:
         key = (row["indicator"], row["term"], row["site"])
         cells.setdefault(key, []).append(float(row["rho"]))
     rows = [{"indicator": _said(kind), "term": SHORT[term], "rho": float(np.mean(found)),
-             "layer": str(study.layers.index(site) + 1)}
+             "layer": str(study.layers.index(site))}
             for (kind, term, site), found in cells.items()]  # fmt: skip
     base = alt.Chart().encode(
         alt.X("layer:N", axis=alt.Axis(labelAngle=0)),
@@ -163,7 +164,7 @@ def _strength(study: Study) -> dict[str, Any]:
     import altair as alt
 
     rows = [
-        {"indicator": _said(kind), "layer": study.layers.index(site) + 1, "value": value,
+        {"indicator": _said(kind), "layer": study.layers.index(site), "value": value,
          "run": name, "condition": study.series[name]}
         for (kind, site), found in strengths(study).items()
         for name, value in zip(study.series, found, strict=True)
@@ -213,7 +214,7 @@ def _near(study: Study) -> dict[str, Any]:
     rows = [
         {"indicator": _said(r["indicator"]), "term": SHORT[r["term"]],
          "ratio": float(r["within"] / r["between"]), "sure": bool(r["p"] <= 0.05),
-         "layer": str(study.layers.index(r["site"]) + 1)}
+         "layer": str(study.layers.index(r["site"]))}
         for r in study.study.result.tables["permutation"]
         if r["data"] == REFERENCE and r["indicator"] in BOTH and r["site"] in study.layers
         and r["term"] in TERMS

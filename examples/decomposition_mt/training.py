@@ -44,7 +44,7 @@ class Size:
 
 
 FULL = Size()
-QUICK = Size(pairs=10_000, tests=80, decoder_layers=2, steps=500, every=50, seeds=2, read=20)
+QUICK = Size(pairs=10_000, tests=80, decoder_layers=2, steps=400, every=50, seeds=2, read=20)
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import numpy as np
 
-from actlas import InputError, Layers, LoadedModel, Result, analysis, tell
+from actlas import InputError, LackingError, Layers, LoadedModel, Result, analysis, tell
 
 from . import figures
 from .blocks import bind_blocks
@@ -200,7 +200,7 @@ def decomposition(
     found = gather(layers, bound, settings, model)
     stored = rounding(layers)
     errors = np.concatenate(found.errors)
-    refuse_inexact(float(errors.max()), stored)
+    refuse_inexact(float(errors.max()), stored, bound, model.spec)
     site = _wanted(bound, only)[-1]
     return Result(
         {
@@ -234,14 +234,15 @@ def _refuse(layers: Layers, bound: Bound, settings: Settings, spec: str) -> None
     return refuse_lacking(layers, bound.sites(heads=heads), preset, spec)
 
 
-def refuse_inexact(error: float, stored: str) -> None:
-    """Raise InputError where terms miss the states they should sum to, NaN included."""
+def refuse_inexact(error: float, stored: str, bound: Bound, spec: str) -> None:
+    """Raise LackingError where terms miss the states they should sum to, NaN included."""
     if not error <= TOLERANCE[stored]:
-        raise InputError(
+        raise LackingError(
             f"decomposition: the terms do not sum to the stored states (relative error "
-            f"{error:.1e}, at most {TOLERANCE[stored]:.0e} for {stored}); extract one row a token "
-            f"(--pooling token) in float16, bfloat16 or float32"
-        )
+            f"{error:.1e}, at most {TOLERANCE[stored]:.0e} for {stored}); to store one row a token "
+            f"in float32 (or float16, bfloat16)",
+            spec, f"--pooling token --sites '{bound.prefix}decomposition' --dtype float32",
+        )  # fmt: skip
 
 
 def _summary(
@@ -256,7 +257,6 @@ def _summary(
         architecture=bound.architecture,
         stack=bound.side,
         method=settings.method,
-        rule=RULES[settings.method],
         convention="raw" if bound.final_norm is None else settings.convention,
         precision=str(bound.dtype).removeprefix("torch."),
         stored=stored,
@@ -269,4 +269,5 @@ def _summary(
         terms=len(bound.terms),
         layers=bound.layers,
         width=layers[0].width,
+        rule=RULES[settings.method],
     )

@@ -84,7 +84,7 @@ def decomposition_logits(
         taken = Layers.of(*(acts.take(some.rows) for acts in layers))
         states = states_of(taken, bound, (0, len(some.rows)))
         errors.append(_block(layers, bound, head, model, states, some, by, logits, explained))
-    refuse_inexact(max(errors), rounding(layers))
+    refuse_inexact(max(errors), rounding(layers), bound, model.spec)
     return Result({"logits": logits, "explained": explained})
 
 

@@ -184,7 +184,8 @@ def refuse(model: LoadedModel) -> None:
         )
     config = getattr(module, "config", None)
     whole = [name for name, p in module.named_parameters() if not p.is_floating_point()]
-    if whole or getattr(config, "quantization_config", None):
+    packed = any(callable(getattr(sub, "weight", None)) for sub in module.modules())  # of torch.ao
+    if whole or packed or getattr(config, "quantization_config", None):
         raise InputError(
             f"decomposition: the weights of {model.spec} are quantised, so that its branches are "
             f"not linear in them; load it in float32, bfloat16 or float16"
@@ -199,7 +200,7 @@ def _layout(model: LoadedModel) -> Layout:
     kind = getattr(config, "model_type", type(model.module).__name__)
     raise InputError(
         f"decomposition: nothing is known of how {kind} is put together; there is {known()}; "
-        f"--method blocks splits any pre-norm stack into what each block adds"
+        f"`actlas run decomposition --method blocks` splits a pre-norm stack into what blocks add"
     )
 
 

@@ -54,8 +54,8 @@ def decomposition_sources(
     With attention A, values V and output O of head h, position s gives h_ts = Σ_h A_ts W_O W_V u_s
     to position t (arXiv 2310.06977, after Mickus et al. 2022); biases are no position's. The sum
     over s is the main part h of the branch. The model is run on one sample with attention by
-    matrices, as fused kernels give no weights; what was set is put back. Indicators are of each
-    term in that sum.
+    matrices, as fused kernels give no weights; what was set is put back. Rows are not read, so an
+    extraction may hold words. Indicators are of each term in that sum.
     """
     side = side_of(layers)
     bound = bind(model, side)

@@ -39,6 +39,8 @@ _BERT = Tables(
 )
 TABLES = {
     "bert": _BERT,
+    "camembert": replace(_BERT, padded=True),
+    "ernie": _BERT,
     "roberta": replace(_BERT, padded=True),
     "xlm-roberta": replace(_BERT, padded=True),
     "distilbert": replace(_BERT, type=""),

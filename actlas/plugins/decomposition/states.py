@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from actlas import Activations, InputError, Layers, LoadedModel, Rows, Samples
+from actlas import Activations, LackingError, Layers, LoadedModel, Rows, Samples
 
 from .bound import Bound
 
@@ -64,14 +64,14 @@ def side_of(layers: Layers) -> str:
 
 
 def refuse_lacking(layers: Layers, wanted: Sequence[str], preset: str, spec: str) -> None:
-    """Raise InputError for sites that are not there, with the command that adds them."""
+    """Raise LackingError for sites that are not there, with the command that adds them."""
     lacking = [name for name in wanted if name not in layers.names]
     if lacking:
         more = f" and {len(lacking) - 1} more" if len(lacking) > 1 else ""
-        raise InputError(
-            f"decomposition: the sites read lack {lacking[0]}{more}; to store them too: actlas "
-            f"extract {spec} DATA --pooling token --sites '{preset}'"
-        )
+        raise LackingError(
+            f"decomposition: the sites read lack {lacking[0]}{more}; to store them too",
+            spec, f"--pooling token --sites '{preset}'",
+        )  # fmt: skip
 
 
 def spans(layers: Layers) -> list[tuple[int, int]]:

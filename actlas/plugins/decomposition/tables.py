@@ -96,7 +96,6 @@ class Summary:
     architecture: Annotated[str, "model type, as its configuration names it"]
     stack: Annotated[str, "encoder or decoder of an encoder–decoder, else empty"]
     method: Annotated[str, "modules, or blocks: only what each block adds"]
-    rule: Annotated[str, "what the correction holds and how norms were split"]
     convention: Annotated[str, "how states between blocks are read: raw, normed or cached"]
     precision: Annotated[str, "dtype in which terms are summed"]
     stored: Annotated[str, "dtype to which the states are rounded"]
@@ -109,6 +108,7 @@ class Summary:
     terms: Annotated[int, "terms"]
     layers: Annotated[int, "blocks"]
     width: Annotated[int, "dimensions"]
+    rule: Annotated[str, "what the correction holds and how norms were split"]
 
 
 @dataclass(frozen=True)

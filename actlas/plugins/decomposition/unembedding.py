@@ -95,7 +95,7 @@ def bind_head(model: LoadedModel, bound: Bound) -> Unembedding:
     if layer is None or bound.side == "encoder":
         raise InputError(
             f"decomposition_logits: {model.spec} predicts no token from "
-            f"{bound.prefix or 'the last '}states; name a language model, or a decoder's states"
+            f"the {bound.side or 'last'} states; name a language model, or a decoder's states"
         )
     head = bound.head
     scale = 1.0 / float(getattr(config, head.divisor)) if head.divisor else 1.0

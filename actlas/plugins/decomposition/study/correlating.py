@@ -46,14 +46,9 @@ class Found(NamedTuple):
 
 
 def correlate(
-    Z: Floats,
-    quality: Floats,
-    groups: Floats,
-    how: Drawing,
-    *,
-    steps: Floats | None = None,
-    resample: Resample | None = None,
-) -> Found:
+    Z: Floats, quality: Floats, groups: Floats, how: Drawing, *,
+    steps: Floats | None = None, resample: Resample | None = None,
+) -> Found:  # fmt: skip
     """Spearman's rho of differences in Z (n, columns) with those in quality (n,).
 
     groups: (columns, groups) of 0 and 1; of a group it is the sum of |differences|.

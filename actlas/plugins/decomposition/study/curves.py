@@ -15,6 +15,7 @@ from .qualities import Checkpoint
 Floats = NDArray[np.float64]
 INDICATORS = ("relative_dot", "cosine", "norm_ratio", "distance")
 L1NORM = "L1norm"
+ROUNDING = 1e-6  # of the largest value: float32 makes of a cosine of 1 some 1e-7 more or less
 
 
 class Column(NamedTuple):
@@ -71,14 +72,21 @@ def _means(run: RunResult) -> dict[Column, float]:
 
 
 def z_scores(values: Floats) -> Floats:
-    """(x − mean) / std of every column (n, columns): raw signs; NaN where it is constant."""
+    """(x − mean) / std of every column (n, columns): raw signs; NaN where it does not vary."""
     centred = values - values.mean(axis=0)
-    spread = values.std(axis=0)
-    scale = np.abs(values).max(axis=0)
-    usable = np.isfinite(values).all(axis=0) & (spread > 1e-12 * np.where(scale > 0, scale, 1.0))
+    usable = np.isfinite(values).all(axis=0) & varying(values)
     out = np.full(values.shape, np.nan)
-    np.divide(centred, spread, out=out, where=usable)
+    np.divide(centred, values.std(axis=0), out=out, where=usable)
     return out
+
+
+def varying(values: Floats) -> NDArray[np.bool_]:
+    """Whether what is defined in a column of (n, columns) varies by more than rounding does."""
+    known = np.isfinite(values)
+    low = np.where(known, values, np.inf).min(axis=0)
+    high = np.where(known, values, -np.inf).max(axis=0)
+    found: NDArray[np.bool_] = high - low > ROUNDING * np.maximum(np.abs(low), np.abs(high))
+    return found
 
 
 def pairs_of(series: Sequence[Series]) -> Iterator[tuple[Series, Series]]:

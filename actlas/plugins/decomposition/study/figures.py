@@ -6,7 +6,7 @@ from typing import Any
 
 from actlas import ResultTable
 
-from .curves import L1NORM
+from .curves import INDICATORS, L1NORM
 
 Tables = Mapping[str, ResultTable]
 Records = list[dict[str, Any]]
@@ -43,7 +43,8 @@ def heat_map(tables: Tables) -> Any:
     rows = _first_metric(tables)
     if not rows:
         return _empty("Correlation with quality by term and site")
-    sites = list(dict.fromkeys(row["site"] for row in tables["curves"]))
+    drawn_at = {row["site"] for row in rows}
+    sites = [s for s in dict.fromkeys(tables["curves"]["site"].tolist()) if s in drawn_at]
     terms = list(dict.fromkeys(row["term"] for row in rows))
     grouped: dict[tuple[str, str, str], list[float]] = {}
     for row in rows:
@@ -53,10 +54,11 @@ def heat_map(tables: Tables) -> Any:
         for key, v in grouped.items()
     ]
     panels = []
-    for indicator in dict.fromkeys(row["indicator"] for row in cells):
+    for indicator in [kind for kind in INDICATORS if kind in {row["indicator"] for row in cells}]:
         mine = [row for row in cells if row["indicator"] == indicator]
         base = alt.Chart(alt.Data(values=mine)).encode(
-            alt.X("site:N", sort=sites, title=None), alt.Y("term:N", sort=terms, title=None)
+            alt.X("site:N", title=None).scale(domain=sites),
+            alt.Y("term:N", title=None).scale(domain=terms),
         )
         colour = alt.Color("rho:Q", title="rho").scale(scheme="redblue", domain=[-1, 1])
         ink = alt.condition("abs(datum.rho) > 0.6", alt.value("white"), alt.value("#222"))
@@ -85,8 +87,8 @@ def scatter(tables: Tables) -> Any:
     panels = []
     for row in [r for r in rows if (r["site"], r["indicator"], r["term"]) == best][:PANELS]:
         points = _differences(tables, row)
-        x = alt.X("indicator:Q", title=f"Δ {called}, z-scores")
-        dots = alt.Chart(alt.Data(values=points)).mark_circle(opacity=0.35, size=18)
+        x = alt.X("indicator:Q", title=f"Δ {called}, z-scores").axis(tickCount=5)
+        dots = alt.Chart(alt.Data(values=points)).mark_circle(opacity=0.5, size=20)
         drawn = dots.encode(x, alt.Y("quality:Q", title=f"Δ {metric}"))
         band = f" [{row['low']:.2f}, {row['high']:.2f}]" if row["low"] == row["low"] else ""
         named = f"{row['series']}: ρ = {row['rho']:.2f}{band}"
@@ -129,7 +131,11 @@ def _panels(rows: Records, field: str, said: str, title: str, *, mean: bool = Fa
             alt.Color("term:N", sort=terms, title="term").legend(symbolOpacity=1),
         )
         if not mean:
-            base = base.encode(alt.StrokeDash("series:N", title="series"))
+            base = base.encode(
+                alt.StrokeDash("series:N", title="series").legend(
+                    symbolType="stroke", symbolSize=400, symbolStrokeWidth=2
+                )
+            )
         line = base.mark_line(opacity=0.85, point=alt.OverlayMarkDef(size=18))
         panels.append(line.properties(width=260, height=170, title=indicator.replace("_", " ")))
     return alt.concat(*panels, columns=2).properties(title=title)

@@ -11,15 +11,17 @@ from actlas import InputError, Result, Runs, analysis, tell
 from . import figures
 from .correlating import FEWEST, Drawing, Found, correlate, grouped, spearman
 from .curves import L1NORM, Column, Series, series_of, z_scores
-from .qualities import EXAMPLE, checkpoints, named, read_file
+from .qualities import EXAMPLE, QualityFile, checkpoints, named, read_file
 from .sentences import TokenLevel, sentence_correlations, token_level
 from .summing import summaries
 from .tables import TABLES, Correlation, Curve, Quality, Targets
 from .warping import permuted, warped
 
+COMPARED = ("correlation", "agreement", "warping", "variance", "targets")
+
 
 @analysis(
-    version=1,
+    version=2,
     tables=TABLES,
     figures={
         "curves": figures.curves,
@@ -46,62 +48,31 @@ def decomposition_study(
 ) -> Result:
     """How indicators of a decomposition go with quality, and vary between training runs.
 
-    Over stored results of `decomposition` for checkpoints of one training run or several (Mickus &
-    Vázquez 2023, "Why Bother with Geometry?"). `--qualities` is a CSV that says of each model (its
-    spec, the end of its path, or the number of a `run`) the training run (`series`), `step`,
-    perhaps `condition` (training runs that differ in the seed only share one) and, for the reader,
-    `seed`, and in every further column a quality, such as bleu. `--sentences` does so for single
-    samples, numbered from 0.
+    Over results of `decomposition` for checkpoints of one training run or several (Mickus & Vázquez
+    2023, "Why Bother with Geometry?"). `--qualities` is a CSV that says of each model (its spec,
+    the end of its path, or the number of a `run`) the training run (`series`), `step`, perhaps
+    `condition` (training runs that differ in the seed only share one) and, for the reader, `seed`,
+    and in every further column a quality, such as bleu. `--sentences` does so for single samples,
+    numbered from 0.
 
-    Differences in an indicator between two checkpoints, the later minus the earlier, are set
-    against differences in quality by Spearman's rho; signs are raw (published ones are flipped).
-    Pairs overlap: intervals draw blocks of checkpoints, and p permutes the quality over blocks;
-    neither is corrected for many tests. The more neighbouring checkpoints are alike, the longer the
-    `block` must be: with an autocorrelation of 0.8 and 40 checkpoints p < 0.05 came for 13 % of
-    indicators that had nothing to do with quality, with blocks of 8 for 7 %. What merely changes
-    with training goes with quality, too: compare `step_rho`, and look at `partial`.
-
-    Values belong to their run: do not compare those of two models as if on one scale. Agreement
-    and overlap need runs with `--detail tokens`; components of variance and the level of sentences
-    these, or runs with `--detail samples`.
+    Differences between two checkpoints, the later minus the earlier, in an indicator are set
+    against those in quality by Spearman's rho; signs are raw (published ones are flipped). What
+    merely changes with training goes with quality, too: compare `step_rho`, look at `partial`.
+    Values belong to their run: those of two models are on no common scale. Agreement and overlap
+    need runs with `--detail tokens`; components of variance and sentences these, or `samples`.
     """
     _check(qualities, pairs, repetitions, draws, block, points, triples, seed)
     file = read_file(qualities or "", "series", "step")
     sentence_file = read_file(sentences, "sample") if sentences else None
-    points_found, remarks = checkpoints(runs, file)
-    series = series_of(points_found)
-    how = Drawing(pairs, repetitions, draws, block, seed)
-    made = _correlated(series, file.metrics, how)
-    rows, level = made.rows, token_level(series, points)
+    found, left_out = checkpoints(runs, file)
+    series, how = series_of(found), Drawing(pairs, repetitions, draws, block, seed)
+    made, level = _correlated(series, file.metrics, how), token_level(series, points)
     if sentence_file:
-        drawn = sentence_correlations(level, sentence_file, runs, how, triples)
-        for one in drawn:
-            place = ("sentence", one.series, one.data, one.metric)
-            rows += _rows(place, one.columns, one.groups, one.found, one.n)
-        if not drawn:
-            remarks.append(f"{sentences}: no training run has sentences whose qualities differ")
-    distances = warped(series)
-    tables: dict[str, Sequence[object]] = {
-        "summary": summaries(rows),
-        "correlation": rows,
-        "agreement": level.agreement,
-        "warping": distances,
-        "permutation": permuted(distances, series, seed),
-        "variance": level.variance,
-        "overlap": level.overlap,
-        "targets": list(_targets(series)),
-        "curves": list(_curves(series)),
-        "qualities": list(_qualities(series, file.metrics)),
-    }
-    compared = ("correlation", "agreement", "warping", "variance", "targets")
-    if not any(tables[name] for name in compared):
-        raise InputError(
-            f"decomposition_study: nothing to compare in {len(points_found)} checkpoints of "
-            f"{len({s.name for s in series})} training runs ({'; '.join(made.remarks)}); give "
-            f"{FEWEST} checkpoints of one, or runs of two that kept their tokens"
-        )
-    remarks += [*made.remarks, *_remarks(series, tables, level)]
-    return Result(tables, warnings=remarks)
+        made.add(_over_sentences(level, sentence_file, runs, how, triples))
+    tables = _tables(series, file.metrics, made.rows, level, seed)
+    if not any(tables[name] for name in COMPARED):
+        raise _nothing(series, made.remarks)
+    return Result(tables, warnings=[*left_out, *made.remarks, *_remarks(series, tables, level)])
 
 
 def _check(
@@ -127,6 +98,10 @@ def _check(
 class _Made:
     rows: list[Correlation]
     remarks: list[str]
+
+    def add(self, other: "_Made") -> None:
+        self.rows += other.rows
+        self.remarks += other.remarks
 
 
 def _correlated(series: Sequence[Series], metrics: Sequence[str], how: Drawing) -> _Made:
@@ -160,19 +135,66 @@ def _correlated(series: Sequence[Series], metrics: Sequence[str], how: Drawing) 
 
 def _fault(quality: np.ndarray) -> str | None:
     if len(quality) < FEWEST:
-        return f"it is known at {len(quality)} checkpoints; {FEWEST} or more are needed"
-    return f"it is {quality[0]:g} at all checkpoints" if np.ptp(quality) == 0 else None
+        some = "1 checkpoint" if len(quality) == 1 else f"{len(quality)} checkpoints"
+        return f"it is known at {some}; {FEWEST} or more are needed"
+    constant = np.isnan(z_scores(quality[:, None])).all()
+    return f"it is {quality[0]:g} at all checkpoints" if constant else None
+
+
+def _over_sentences(
+    level: TokenLevel, file: QualityFile, runs: Runs, how: Drawing, triples: int
+) -> _Made:
+    """Correlate every training run with every quality over its sentences."""
+    made = _Made([], [])
+    drawn = sentence_correlations(level, file, runs, how, triples)
+    for one in drawn:
+        place = ("sentence", one.series, one.data, one.metric)
+        made.rows += _rows(place, one.columns, one.groups, one.found, one.n)
+    if not drawn:
+        made.remarks.append(
+            f"{file.path}: no training run has sentences whose qualities differ; samples are "
+            f"numbered from 0"
+        )
+    return made
+
+
+def _tables(
+    series: Sequence[Series], metrics: Sequence[str], rows: list[Correlation], level: TokenLevel,
+    seed: int,
+) -> dict[str, Sequence[object]]:  # fmt: skip
+    distances = warped(series)
+    return {
+        "summary": summaries(rows),
+        "correlation": rows,
+        "agreement": level.agreement,
+        "warping": distances,
+        "permutation": permuted(distances, series, seed),
+        "variance": level.variance,
+        "overlap": level.overlap,
+        "targets": list(_targets(series)),
+        "curves": list(_curves(series)),
+        "qualities": list(_qualities(series, metrics)),
+    }
+
+
+def _nothing(series: Sequence[Series], remarks: Sequence[str]) -> InputError:
+    count, runs = sum(len(one.checkpoints) for one in series), len({s.name for s in series})
+    return InputError(
+        f"decomposition_study: nothing to compare in {count} checkpoint{'s' * (count != 1)} of "
+        f"{runs} training run{'s' * (runs != 1)} ({'; '.join(remarks)}); give {FEWEST} "
+        f"checkpoints of one, or runs of two that kept their tokens"
+    )
 
 
 def _undefined(series: Sequence[Series]) -> Iterator[str]:
     """Name what is constant or not defined at all checkpoints, such as a cosine at the input."""
-    found: dict[tuple[int, str], list[str]] = {}
+    found: dict[tuple[int, str], dict[str, None]] = {}  # training runs, each once
     for one in series:
         unusable = (~np.isfinite(z_scores(one.values))).any(axis=0)
         bad = [one.columns[k] for k in np.flatnonzero(unusable)]
         if bad and len(one.checkpoints) >= FEWEST:
             sites = ", ".join(dict.fromkeys(c.site for c in bad))
-            found.setdefault((len(bad), sites), []).append(one.name)
+            found.setdefault((len(bad), sites), {})[one.name] = None
     for (count, sites), names in found.items():
         yield (
             f"{count} of {len(series[0].columns)} indicators are constant or not defined at some "
@@ -206,13 +228,13 @@ def _targets(series: Sequence[Series]) -> Iterator[Targets]:
             if two.name != one.name or len(shared) < FEWEST:
                 continue
             X, Y = (s.values[np.isin(s.steps, shared)] for s in (one, two))
-            for k, column in enumerate(one.columns):
+            usable = np.isfinite(z_scores(X) + z_scores(Y)).all(axis=0)
+            for k in np.flatnonzero(usable):
                 rho = float(spearman(X[:, k : k + 1], Y[:, k])[0])
                 changes = float(spearman(np.diff(X[:, k : k + 1], axis=0), np.diff(Y[:, k]))[0])
-                if np.isfinite(rho):
-                    yield Targets(
-                        one.name, one.data, two.data, *column, rho, changes, len(shared)
-                    )  # fmt: skip
+                yield Targets(
+                    one.name, one.data, two.data, *one.columns[k], rho, changes, len(shared)
+                )  # fmt: skip
 
 
 def _curves(series: Sequence[Series]) -> Iterator[Curve]:

@@ -8,7 +8,7 @@ import numpy as np
 from actlas import Rows, RunResult
 
 from .correlating import Ints, ranked
-from .curves import INDICATORS, Column, Floats, Series, pairs_of
+from .curves import INDICATORS, Column, Floats, Series, pairs_of, varying
 from .tables import Agreement, Overlap
 
 BLOCK = 1 << 24  # comparisons at once
@@ -69,7 +69,10 @@ def read_sentences(run: RunResult) -> Sentences | None:
 
 
 def _read(run: RunResult, name: str, key: str) -> Sentences | None:
-    """Read a table of indicators by row or sample: what is numbered (n,), values (n, columns)."""
+    """Read a table of indicators by row or sample: what is numbered (n,), values (n, columns).
+
+    What does not vary, as the cosine of the input with itself, is NaN: its ranks are chance.
+    """
     table = run.tables.get(name)
     if table is None or not len(table):
         return None
@@ -79,7 +82,9 @@ def _read(run: RunResult, name: str, key: str) -> Sentences | None:
     for i, indicator in enumerate(INDICATORS):
         values[place, i, kind] = table[indicator]
     columns = tuple(Column(site, i, term) for i in INDICATORS for site, term in kinds)
-    return Sentences(numbers, values.reshape(len(numbers), -1), columns)
+    flat: Floats = values.reshape(len(numbers), -1)
+    flat[:, ~varying(flat)] = np.nan
+    return Sentences(numbers, flat, columns)
 
 
 def _kinds(sites: list[str], terms: list[str]) -> tuple[list[tuple[str, str]], Ints]:

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import numpy as np
 
@@ -21,9 +21,6 @@ from .passes import BATCH, Batch, batches, plan_of, refuse_partial, refuse_poole
 from .propagate import Plan, Propagation
 from .slopes import Rule
 from .tables import Source, Summary
-
-if TYPE_CHECKING:
-    pass
 
 
 @dataclass(frozen=True)
@@ -51,7 +48,7 @@ def gather(
     """Run the samples and gather the indicators of their components."""
     found = Found(Gathered(), [], [])
     for batch in batches(model, plan, samples, numbers, 1 if groups != "pooled" else BATCH):
-        refuse_partial(layers, batch)
+        refuse_partial(model, layers, batch)
         tell(f"sample {batch.encoded[-1].sample + 1:,} of {numbers[-1] + 1:,}")
         _batch(plan, batch, groups, found)
     return found

@@ -95,7 +95,7 @@ def decomposition_token_logits(
     logits: dict[str, list[Any]] = {name: [] for name in TokenLogit.__dataclass_fields__}
     explained: list[TokenExplained] = []
     for batch in batches(model, plan, samples, sorted(asked), 1):
-        refuse_partial(layers, batch)
+        refuse_partial(model, layers, batch)
         sample = batch.encoded[0].sample
         tell(f"sample {sample + 1:,} of {max(asked) + 1:,}")
         _sample(explaining, batch, Asked(*asked[sample]), logits, explained)

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from actlas import InputError, Layers, LoadedModel, Samples
+from actlas import InputError, LackingError, Layers, LoadedModel, Samples
 
 from ..bound import Bound
 from .layers import feed_forward
@@ -85,20 +85,22 @@ def _parted(plan: Plan, encoded: Sequence[Any]) -> Iterator[Sequence[Any]]:
 
 
 def refuse_pooled(model: LoadedModel, samples: Samples) -> None:
-    """Raise InputError where a row is not one position, with the command that stores those."""
+    """Raise LackingError where a row is not one position, with the command that stores those."""
     if samples.pooling != "token":
-        raise InputError(
+        raise LackingError(
             f"decomposition: a row is pooled ({samples.pooling}), and terms are of single "
-            f"positions; to store those: actlas extract {model.spec} DATA --pooling token"
-        )
+            f"positions; to store those",
+            model.spec, "--pooling token",
+        )  # fmt: skip
 
 
-def refuse_partial(layers: Layers, batch: Batch) -> None:
-    """Raise InputError where rows are not all positions of their sample, in order."""
+def refuse_partial(model: LoadedModel, layers: Layers, batch: Batch) -> None:
+    """Raise LackingError where rows are not all positions of their sample, in order."""
     rows = layers[0].rows
     for one in batch.encoded:
         if not np.array_equal(rows.position[rows.sample == one.sample], np.arange(len(one))):
-            raise InputError(
-                f"decomposition: the rows of sample {one.sample} are not its {len(one)} positions; "
-                f"keep all of them (--nonfinite keep), or extract again with --pooling token"
-            )
+            raise LackingError(
+                f"decomposition: the rows of sample {one.sample} are not its {len(one)} positions "
+                f"(--nonfinite keep leaves none out); to store all of them",
+                model.spec, "--pooling token",
+            )  # fmt: skip
