@@ -2,7 +2,7 @@
 
 import csv
 import wave
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -63,15 +63,33 @@ def keep_speech(
     force: bool = False,
 ) -> Speech:  # fmt: skip
     """Write utterances of one's own as `write_speech` does."""
+    rows = [_truth(one) for one in said]
+    table = write_clips(folder, synthesise(said, seconds, seed), rows, force=force)
+    return Speech(table, list(said), seconds)
+
+
+def write_clips(
+    folder: str | Path, sounds: Iterable[NDArray[np.float32]], truths: Sequence[Mapping[str, str]],
+    *, force: bool = False,
+) -> Path:  # fmt: skip
+    """Write sounds within ±1 at RATE, and a table of what is true of each; returns its path.
+
+    truths: by sound, the same columns in each; word and voice are also part of a clip's name.
+    """
     table = Path(folder) / TABLE
     if table.exists() and not force:
         raise InputError(f"{table} is there already; choose another folder, or say --force")
-    names = [f"{CLIPS}/{i:05d}_{one.word}_{one.voice.name}.wav" for i, one in enumerate(said)]
+    names = [f"{CLIPS}/{i:05d}_{one['word']}_{one['voice']}.wav" for i, one in enumerate(truths)]
     _clear(table)
-    for name, sound in zip(names, synthesise(said, seconds, seed), strict=True):
+    for name, sound in zip(names, sounds, strict=True):
         write_wav(table.parent / name, sound)
-    _write_table(table, names, said)
-    return Speech(table, list(said), seconds)
+    part = table.with_suffix(".part")
+    with part.open("w", encoding="utf-8", newline="") as file:
+        rows = csv.writer(file)
+        rows.writerow(["file", *truths[0]])
+        rows.writerows([name, *one.values()] for name, one in zip(names, truths, strict=True))
+    part.replace(table)  # last: where it is there, all clips are
+    return table
 
 
 def write_wav(path: Path, sound: NDArray[np.float32], rate: int = RATE) -> None:
@@ -105,16 +123,18 @@ def _clear(table: Path) -> None:
         raise InputError(f"cannot write to {table.parent}: {error.strerror or error}") from error
 
 
-def _write_table(table: Path, names: Sequence[str], said: Sequence[Utterance]) -> None:
-    """Write the table last: where it is there, all clips are."""
-    count = len(said[0].syllables)
-    ends = [""] if count == 1 else [str(i + 1) for i in range(count)]
-    parts = [f"{part}{end}" for end in ends for part in ("consonant", "vowel")]
-    part = table.with_suffix(".part")
-    with part.open("w", encoding="utf-8", newline="") as file:
-        rows = csv.writer(file)
-        rows.writerow(["file", "word", *parts, "voice", "f0", "tract"])
-        for name, one in zip(names, said, strict=True):
-            truth = [one.voice.name, f"{one.f0:.2f}", f"{one.tract:.4f}"]
-            rows.writerow([name, one.word, *one.word, *truth])
-    part.replace(table)
+def _truth(one: Utterance) -> dict[str, str]:
+    return {
+        "word": one.word, **phones(one.syllables), "voice": one.voice.name,
+        "f0": f"{one.f0:.2f}", "tract": f"{one.tract:.4f}",
+    }  # fmt: skip
+
+
+def phones(syllables: Sequence[str]) -> dict[str, str]:
+    """Consonant and vowel by name, numbered where there are several of each."""
+    ends = [""] if len(syllables) == 1 else [str(i + 1) for i in range(len(syllables))]
+    return {
+        f"{part}{end}": phone
+        for end, syllable in zip(ends, syllables, strict=True)
+        for part, phone in zip(("consonant", "vowel"), syllable, strict=True)
+    }
