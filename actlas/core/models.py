@@ -3,7 +3,7 @@
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, final
 
@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from .attention import eager, named_weights
 from .errors import ModelError, SiteError
 from .feeds import Batch, Feed, TextFeed
+from .named import merged, named_sites
 from .replacing import Replacing, Rerun, Value
 from .selection import matching_paths, select_sites
 from .sites import (
@@ -51,6 +52,9 @@ class LoadedModel:
     feed: how it is given samples: TextFeed, ImageFeed, AudioFeed, TorchFeed, or another Feed.
     digest: of all that its numbers depend on: weights, configuration, tokenizer or processor.
         Two models of equal digest are one in the store.
+    names: sites beside those that are found: name → path of the submodule whose output it is,
+        `{"context": "gru", "layers.0.logvar": "layers.0.spread"}`. A submodule in which nothing
+        says which dimension has the channels is laid out as the site its name stands below.
     """
 
     spec: str
@@ -58,6 +62,7 @@ class LoadedModel:
     feed: Feed
     digest: str
     device: str = "cpu"
+    names: Mapping[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         refuse_meta(self.spec, self.module)
@@ -161,11 +166,19 @@ class LoadedModel:
     @cached_property
     def sites(self) -> dict[str, Site]:
         """The named sites, in the order of the forward pass."""
+        if not self.names:
+            return self._found
+        named = named_sites(self.module, *self._traced, self.names, self._found)
+        placed = {name: self._stacked(site) for name, site in named.items()}
+        return merged(self.calls, self._found, placed)
+
+    @cached_property
+    def _found(self) -> dict[str, Site]:
         return find_sites(self.module, *self._traced, two_sided=self.two_sided)
 
     @cached_property
     def _main(self) -> Frame | None:
-        return main_frame(self.sites.values(), self._traced[1])
+        return main_frame(self._found.values(), self._traced[1])
 
     def select(self, patterns: str | Sequence[str], pooling: str = "token") -> list[Site]:
         """Return the sites that patterns stand for (see `select_sites`), `module:PATH` last.
@@ -210,7 +223,9 @@ class LoadedModel:
 
     def submodule(self, name: str) -> Site:
         """Return the site `module:PATH`, or raise SiteError where it yields no matrix."""
-        site = module_site(self.module, *self._traced, name)
+        return self._stacked(module_site(self.module, *self._traced, name))
+
+    def _stacked(self, site: Site) -> Site:
         if self.two_sided:
             side = "decoder" if site.path.startswith("decoder") else "encoder"
             site = replace(site, stack="" if site.whole else side)

@@ -183,11 +183,17 @@ def module_site(module: "nn.Module", calls: list[Call], shape: tuple[int, int], 
 
 
 def place(
-    seen: Seen | None, module: "nn.Module", shape: tuple[int, int], *, strict: bool = False
+    seen: Seen | None,
+    module: "nn.Module",
+    shape: tuple[int, int],
+    *,
+    strict: bool = False,
+    above: Layout | None = None,
 ) -> tuple[Layout, Frame] | None:
     """Return how a tensor holds one vector a position, None where it does not or nobody can tell.
 
     strict: refuse four dimensions where nothing in the module says which are the channels.
+    above: layout of a site that this one belongs to, for a module that says nothing.
     """
     batch, length = shape
     if seen is None or not seen.is_float or len(seen.shape) < 2 or seen.shape[0] != batch:
@@ -202,6 +208,8 @@ def place(
             return None
         return ("tokens" if rest[0] == length else "channels_first"), (length,)
     last = _channels_last(module)
+    if last is None and above not in (None, "vector"):
+        last = above != "channels_first"
     if len(rest) == 2:
         return ("channels_first", rest[1:]) if last is False else ("tokens", rest[:1])
     if len(rest) != 3 or (strict and last is None):
@@ -220,7 +228,9 @@ def _channels_last(module: "nn.Module") -> bool | None:
         return False
     if any(getattr(m, "data_format", "") == "channels_first" for m in parts):
         return False  # ConvNeXt's norm
-    return True if any(isinstance(m, nn.Linear | nn.LayerNorm) for m in parts) else None
+    return (
+        True if any(isinstance(m, nn.Linear | nn.LayerNorm | nn.RNNBase) for m in parts) else None
+    )
 
 
 def _stacks(module: "nn.Module", calls: list[Call], shape: tuple[int, int]) -> list[list[Call]]:
