@@ -6,9 +6,10 @@ from dataclasses import asdict, dataclass
 from functools import cached_property
 from itertools import product
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
+from numpy.typing import NDArray
 
 from actlas import Dataset, read_dataset
 from actlas.plugins.sim.corpus import keep_speech, phones, write_clips
@@ -17,9 +18,11 @@ from actlas.plugins.sim.formants import RATE, SYLLABLES, utterances, voices
 from . import espeak
 
 Source = Literal["formants", "espeak"]
-WORD, SYLLABLE, DIGIT = 10_240, 5_120, 5_120  # samples of a clip
+WORD, SYLLABLE = 10_240, 5_120  # samples of a clip
+ESPEAK_HEARD, ESPEAK_NEW = espeak.VOICES[::2], espeak.VOICES[1::2]
 RECIPE = 1  # raise it when recordings change: what the folder holds is then old
 SEED = 3
+PARTS = ("train", "read", "taught", "probed")
 
 
 @dataclass(frozen=True)
@@ -37,18 +40,19 @@ class Sizes:
 class Corpus:
     """Recordings of one source.
 
-    train: words that encoders are trained on. read: other words of the same voices.
-    probed: syllables (or digits) that probes are fitted and tested on.
-    factors: label sets that are probed; `voice` is who speaks.
+    train: words that encoders are trained on. read: further words of the same voices.
+    taught: single syllables (or digits) of these voices, whose `word` the supervised twin learns.
+    probed: single ones of other voices, which probes are fitted to and tested on.
+    factors: label sets that are probed; `voice` is who speaks, `word` what is said.
     """
 
     name: str
     about: str
     train: Path
     read: Path
+    taught: Path
     probed: Path
     factors: tuple[str, ...]
-    samples: int
 
     @cached_property
     def reading(self) -> Dataset:
@@ -65,7 +69,7 @@ def syllable_corpus(folder: Path, sizes: Sizes, source: Source | None) -> Corpus
     """Synthesise, or take what an earlier call has left in the folder."""
     source = source or ("espeak" if espeak.installed() else "formants")
     place = folder / f"{source}-{RECIPE}"
-    parts = {"train": sizes.words, "read": sizes.read, "probed": sizes.syllables}
+    parts = dict(zip(PARTS, (sizes.words, sizes.read, sizes.words, sizes.syllables), strict=True))
     said = json.dumps(asdict(sizes))
     note = place / "sizes.json"
     if not note.is_file() or note.read_text("utf-8") != said:
@@ -74,16 +78,19 @@ def syllable_corpus(folder: Path, sizes: Sizes, source: Source | None) -> Corpus
         for part, count in parts.items():
             _write(place / part, part, count, sizes, source)
         note.write_text(said, "utf-8")
+    heard = min(sizes.voices, len(ESPEAK_HEARD)) if source == "espeak" else sizes.voices
     by = "eSpeak NG" if source == "espeak" else "the formant synthesiser of actlas"
     tables = {part: place / part / "clips.csv" for part in parts}
+    probed = read_dataset(tables["probed"])
+    counts = {n: len({item[-1] for item in s.items}) for n, s in probed.label_sets.items()}
     more = ("f0", "tract") if source == "formants" else ()
     return Corpus(
         "syllables",
-        f"{sizes.words} words of three of the syllables ba … gu by {by} ({sizes.voices} voices, "
-        f"0.64 s, 16 kHz); {sizes.read} other words of these voices are read for statistics and "
-        f"decoders; {sizes.syllables} single syllables of {sizes.new_voices} other voices (0.32 s) "
-        f"are probed",
-        **tables, factors=("vowel", "consonant", "word", "voice", *more), samples=WORD,
+        f"{sizes.words} words of three of the syllables ba … gu by {by} ({heard} voices, 0.64 s, "
+        f"16 kHz); {sizes.read} further words of these voices are read for statistics and "
+        f"decoders; single syllables of them (0.32 s) are what the supervised network learns; "
+        f"{len(probed)} single syllables of {counts['voice']} other voices are probed",
+        **tables, factors=("vowel", "consonant", "word", "voice", *more),
     )  # fmt: skip
 
 
@@ -93,23 +100,19 @@ def _write(folder: Path, part: str, count: int, sizes: Sizes, source: Source) ->
         return
     given = voices(sizes.voices + sizes.new_voices, SEED)
     heard, new = given[: sizes.voices], given[sizes.voices :]
-    if part == "probed":
-        said = utterances(count, new, 1, SEED)
+    if part in ("taught", "probed"):
+        said = utterances(count, new if part == "probed" else heard, 1, SEED)
     else:  # drawn together: as long as there are words enough, no word is in both parts
         both = utterances(sizes.words + sizes.read, heard, 3, SEED)
         said = both[: sizes.words] if part == "train" else both[sizes.words :]
-    seconds = (SYLLABLE if part == "probed" else WORD) / RATE
-    keep_speech(
-        folder, said, seconds, seed=SEED + ("train", "read", "probed").index(part), force=True
-    )
+    seconds = (WORD if part in ("train", "read") else SYLLABLE) / RATE
+    keep_speech(folder, said, seconds, seed=SEED + PARTS.index(part), force=True)
 
 
 def _write_espeak(folder: Path, part: str, count: int, sizes: Sizes) -> None:
-    known = espeak.VOICES
-    heard = known[: min(sizes.voices, len(known) // 2)]
-    new = known[len(heard) : len(heard) + sizes.new_voices]
+    heard, new = ESPEAK_HEARD[: sizes.voices], ESPEAK_NEW[: sizes.new_voices]
     orders = list(_orders(part, count, sizes, new if part == "probed" else heard))
-    samples = SYLLABLE if part == "probed" else WORD
+    samples = WORD if part in ("train", "read") else SYLLABLE
     truths = [
         {"word": "".join(one.syllables), **phones(one.syllables), "voice": one.voice,
          "pitch": str(one.pitch), "rate": str(one.rate)}
@@ -121,7 +124,7 @@ def _write_espeak(folder: Path, part: str, count: int, sizes: Sizes) -> None:
 def _orders(part: str, count: int, sizes: Sizes, by: Sequence[str]) -> Iterator[espeak.Order]:
     """Draw orders; words to train on and words to read are drawn in one."""
     rng = np.random.default_rng(SEED)
-    if part == "probed":
+    if part in ("taught", "probed"):
         every = list(product([(s,) for s in SYLLABLES], by, espeak.PITCHES, espeak.RATES))
         for at in rng.permutation(len(every))[:count]:
             yield espeak.Order(*every[at])
@@ -132,3 +135,69 @@ def _orders(part: str, count: int, sizes: Sizes, by: Sequence[str]) -> Iterator[
     for i, at in enumerate(mine):
         pitch, rate = int(rng.choice(espeak.PITCHES)), int(rng.choice(espeak.RATES))
         yield espeak.Order(words[at], by[i % len(by)], pitch, rate)
+
+
+def digit_corpus(folder: Path, recordings: Path, sizes: Sizes) -> Corpus:
+    """Join recordings of the Free Spoken Digit Dataset ({digit}_{speaker}_{take}.wav) to clips.
+
+    Most are shorter than a clip, so that those of one speaker are put end to end and cut. Half of
+    the speakers are trained on; takes that are probed are not, whoever speaks.
+    """
+    place = folder / f"digits-{RECIPE}"
+    tables = {part: place / part / "clips.csv" for part in PARTS}
+    said = json.dumps([asdict(sizes), str(recordings)])
+    note = place / "sizes.json"
+    if not note.is_file() or note.read_text("utf-8") != said:
+        note.unlink(missing_ok=True)
+        _write_digits(place, recordings, sizes)
+        note.write_text(said, "utf-8")
+    return Corpus(
+        "digits",
+        f"{len(read_dataset(tables['train']))} clips of 0.64 s, joined from spoken digits (Free "
+        f"Spoken Digit Dataset, 8 kHz, resampled to 16) of half of its speakers, "
+        f"{len(read_dataset(tables['read']))} further clips of these to read, and "
+        f"{len(read_dataset(tables['probed']))} other takes by all speakers to probe",
+        **tables, factors=("word", "voice"),
+    )  # fmt: skip
+
+
+def _write_digits(place: Path, recordings: Path, sizes: Sizes) -> None:
+    every = read_dataset(recordings, name_labels="{word}_{voice}_{take}")
+    names = {n: [item[-1] for item in s.items] for n, s in every.label_sets.items()}
+    speakers = sorted(set(names["voice"]))
+    order = np.random.default_rng(SEED).permutation(len(every))
+    takes = max(1, sizes.syllables // len(set(zip(names["word"], names["voice"], strict=True))))
+    probed = [i for i in order if int(names["take"][i]) < takes]
+    rest = [i for i in order if int(names["take"][i]) >= takes]
+    heard = {
+        speaker: [i for i in rest if names["voice"][i] == speaker] for speaker in speakers[::2]
+    }
+    joined = [piece for mine in heard.values() for piece in _joined(every, mine)]
+    chosen = np.random.default_rng(SEED).permutation(len(joined))[: sizes.words + sizes.read]
+    nobody = {"word": "", "voice": ""}
+    for part, at in (("train", chosen[sizes.read :]), ("read", chosen[: sizes.read])):
+        write_clips(place / part, [joined[i] for i in at], [nobody] * len(at), force=True)
+    taught = [i for i in rest if names["voice"][i] in heard][: sizes.words]
+    cut = (np.resize(_sound(every, i), SYLLABLE) for i in taught)  # the short begin again
+    whole = (_sound(every, i) for i in probed)
+    for name, takes_, sounds in (("taught", taught, cut), ("probed", probed, whole)):
+        truths = [{n: names[n][i] for n in ("word", "voice")} for i in takes_]
+        write_clips(place / name, sounds, truths, force=True)
+
+
+def _joined(every: Dataset, mine: Sequence[int]) -> list[NDArray[np.float32]]:
+    """Put recordings end to end and cut them into clips."""
+    whole = np.concatenate([_sound(every, i) for i in mine])
+    return list(whole[: len(whole) // WORD * WORD].reshape(-1, WORD))
+
+
+def _sound(every: Dataset, sample: int) -> NDArray[np.float32]:
+    """Return a recording at RATE, as loud as all others."""
+    from scipy.signal import resample_poly
+
+    assert every.media is not None
+    found: Any = every.media[sample].load()
+    wave, rate = found
+    wave = resample_poly(wave, RATE, rate) if rate != RATE else wave
+    loud: NDArray[np.float32] = np.asarray(wave / max(np.abs(wave).max(), 1e-6) * 0.7, np.float32)
+    return loud

@@ -1,7 +1,7 @@
 """What was measured, as one table: of each network, seed and module, one number a measure."""
 
 import csv
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import astuple, dataclass, fields
 from pathlib import Path
 
@@ -66,15 +66,15 @@ class Measures:
 
     def ill(self, kind: str, module: str) -> list[str]:
         """Say in which respects a module of some seed has collapsed; empty if in none."""
-        limits = {
-            "active share": (0.5, 1.0, "half or fewer of the units active"),
-            "nce": (-np.inf, LEARNT, f"InfoNCE not below {LEARNT}"),
-            "decoder error": (-np.inf, CLEARLY, f"decoder error not below {CLEARLY}"),
+        limits: dict[str, tuple[Callable[[float], bool], str]] = {
+            "active share": (lambda v: v <= 0.5, "half of the units or more do not vary"),
+            "nce": (lambda v: v >= LEARNT, f"InfoNCE not below {LEARNT}"),
+            "decoder error": (lambda v: v >= CLEARLY, f"decoder error not below {CLEARLY}"),
         }
         return [
             said
-            for measure, (low, high, said) in limits.items()
-            if any(not (low < v < high or v == high == 1.0) for v in self.of(measure, kind, module))
+            for measure, (bad, said) in limits.items()
+            if any(map(bad, self.of(measure, kind, module)))
         ]
 
 

@@ -1,0 +1,145 @@
+"""Figures of the page: functions from numbers and stored runs to Vega-Lite."""
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from actlas import StoredRun
+from examples.common.page import Drawing, svg
+
+from .measures import KINDS, SIM, Measures
+from .study import DECODED, Study
+
+COLOURS = dict(
+    zip(KINDS, ("#e45756", "#4c78a8", "#72b7b2", "#54a24b", "#9aa3af", "#b279a2"), strict=True)
+)
+PANELS = (
+    ("marginal KL", "nats per dimension", "log"), ("total correlation", "nats", "symlog"),
+    ("ICS area", "area", "linear"), ("prior realism", "ratio", "log"),
+    ("midpoint realism", "ratio", "linear"), ("decoder error", "1 = predict the mean", "linear"),
+    ("active share", "of units", "linear"), ("nce", "InfoNCE, nats", "linear"),
+    ("Gini excess", "over rotations", "linear"),
+)  # fmt: skip
+
+
+def drawings(study: Study, found: Measures) -> Iterator[Drawing]:
+    """Draw what was measured of a corpus, and the first networks in detail."""
+    yield Drawing(
+        svg(_panels(found)),
+        "By module (0 to 2): a point a seed, a line through the means. Less is better but for "
+        "active units; realism is best at 1. What has collapsed looks best in the first two.",
+    )
+    yield Drawing(
+        svg(_accuracies(found)),
+        "Probes of frames averaged over clips, tested on voices (for voices: on words) that they "
+        "have not seen; dashes: the commonest class. f0 and tract: R².",
+    )
+    yield Drawing(
+        svg(_contributions(study)),
+        "Interpolation contribution score: error to the other clip after the k dimensions that "
+        "differ most were taken from it, over the error with none. Low early: few dimensions "
+        "decide. Thin: seeds; thick: their mean.",
+    )
+    for what, kind, site, figure, caption in _DETAILS:
+        run = _run(study, what, kind, site)
+        if run is not None and figure in run.result.figures:
+            yield Drawing(svg(run.result.figures[figure].to_dict()), f"{kind}, {caption}")
+
+
+_DETAILS: Sequence[tuple[str, str, str, str, str]] = ()
+
+
+def _run(study: Study, what: str, kind: str, site: str) -> StoredRun | None:
+    for one in study.networks:
+        if one.network.kind == kind and (what, site) in one.runs:
+            return one.runs[what, site]
+    return None
+
+
+def _colour(kinds: Sequence[str]) -> Any:
+    import altair as alt
+
+    shown = [kind for kind in KINDS if kind in kinds]
+    return alt.Color("kind:N", title=None, sort=shown).scale(
+        domain=shown, range=[COLOURS[kind] for kind in shown]
+    )
+
+
+def _lines(rows: Sequence[dict[str, Any]], title: str, unit: str, scale: str) -> Any:
+    """Points of seeds and lines through their means, by module."""
+    import altair as alt
+
+    base = alt.Chart(alt.Data(values=list(rows))).encode(
+        alt.X("module:O", title="module", axis=alt.Axis(labelAngle=0)),
+        _colour([row["kind"] for row in rows]),
+    )
+    y = alt.Y("value:Q", title=unit).scale(type=scale, zero=False)
+    dots = base.mark_point(filled=True, opacity=0.65, size=28).encode(y, xOffset="kind:N")
+    means = base.mark_line(strokeWidth=1.5, opacity=0.8).encode(
+        alt.Y("mean(value):Q", title=unit), xOffset=alt.value(0)
+    )
+    return (means + dots).properties(width=215, height=170, title=title)
+
+
+def _rows(found: Measures, measure: str, floor: float | None = None) -> list[dict[str, Any]]:
+    return [
+        {"kind": row.kind, "module": row.module.removeprefix("layers."),
+         "value": row.value if floor is None else max(row.value, floor)}
+        for row in found.rows
+        if row.measure == measure and row.module in found.modules
+    ]  # fmt: skip
+
+
+def _panels(found: Measures) -> dict[str, Any]:
+    import altair as alt
+
+    panels = []
+    for measure, unit, scale in PANELS:
+        rows = _rows(found, measure, 1e-4 if scale == "log" else None)
+        if rows:
+            panels.append(_lines(rows, measure, unit, scale))
+    return dict(alt.concat(*panels, columns=3).to_dict())
+
+
+def _accuracies(found: Measures) -> dict[str, Any]:
+    import altair as alt
+
+    panels = []
+    for measure in (*found.named("accuracy: "), *found.named("window: ")):
+        kind, _, factor = measure.partition(": ")
+        title = factor + ", first frames" * (kind == "window")
+        panel = _lines(
+            _rows(found, measure), title, "R²" if factor in ("f0", "tract") else kind, "linear"
+        )
+        level = found.mean(f"majority: {factor}", SIM, found.modules[-1])
+        rule = alt.Chart(alt.Data(values=[{"level": level}])).mark_rule(
+            strokeDash=[4, 4], color="#666"
+        )
+        panels.append(rule.encode(alt.Y("level:Q")) + panel)
+    return dict(alt.concat(*panels, columns=3).to_dict())
+
+
+def _contributions(study: Study) -> dict[str, Any]:
+    import altair as alt
+
+    rows = [
+        {"kind": one.network.kind, "seed": one.network.seed, "site": site,
+         "share": step["k"] / width, "score": step["score"]}
+        for one in study.networks
+        for (what, site), run in one.runs.items()
+        if what == DECODED
+        for width in [max(step["k"] for step in run.result.tables["curve"])]
+        for step in run.result.tables["curve"]
+    ]  # fmt: skip
+    panels = []
+    for site in sorted({row["site"] for row in rows}):
+        mine = [row for row in rows if row["site"] == site]
+        base = alt.Chart(alt.Data(values=mine)).encode(
+            alt.X("share:Q", title="share of dimensions taken over"),
+            _colour([row["kind"] for row in mine]),
+        )
+        thin = base.mark_line(opacity=0.25, strokeWidth=1).encode(
+            alt.Y("score:Q", title="error / error with none"), alt.Detail("seed:N")
+        )
+        thick = base.mark_line(strokeWidth=2.5).encode(alt.Y("mean(score):Q", title=""))
+        panels.append((thin + thick).properties(width=320, height=240, title=site))
+    return dict(alt.concat(*panels, columns=2).to_dict())

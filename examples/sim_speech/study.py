@@ -1,0 +1,150 @@
+"""Everything that is made and run: recordings, networks, extractions, analyses."""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from actlas import Dataset, LoadedModel, Store, StoredExtraction, StoredRun, load_model
+
+from .corpus import Corpus, Sizes, Source, digit_corpus, syllable_corpus
+from .training import Network, Regime, trained
+
+LAW, FACTORS, VOICE, WINDOW, DECODED, HISTORY = (
+    "law", "factors", "voice", "window", "decoded", "history",
+)  # fmt: skip
+CONSONANTS_AT = ("layers.1", "layers.2")  # frames of the first module are too many for a window
+
+
+@dataclass(frozen=True)
+class Size:
+    """How much is made. first: clips whose frames are read at the first module, of many frames."""
+
+    clips: Sizes
+    regime: Regime
+    first: int
+    probing: dict[str, Any] = field(default_factory=dict)
+    decoding: dict[str, Any] = field(default_factory=dict)
+
+
+FULL = Size(Sizes(680, 160, 972, 9, 18), Regime(), 486)
+QUICK = Size(Sizes(96, 32, 216, 3, 8), Regime(seeds=2, epochs=6), 108)
+
+
+@dataclass(frozen=True)
+class Workshop:
+    """Where everything is put, and how large it is. digits: recordings of spoken digits."""
+
+    folder: Path
+    store: Store
+    size: Size
+    source: Source | None
+    digits: Path | None
+    say: Callable[[str], None]
+
+    def corpora(self) -> Iterator[Corpus]:
+        """Make or find the recordings."""
+        place = self.folder / "recordings"
+        self.say("speaking syllables")
+        yield syllable_corpus(place, self.size.clips, self.source)
+        if self.digits is not None:
+            self.say("joining digits")
+            yield digit_corpus(place, self.digits, self.size.clips)
+
+
+@dataclass(frozen=True)
+class Studied:
+    """A network and the runs on it, by (what, site)."""
+
+    network: Network
+    runs: dict[tuple[str, str], StoredRun]
+
+
+@dataclass(frozen=True)
+class Study:
+    """One corpus, and all networks trained on it."""
+
+    corpus: Corpus
+    size: Size
+    networks: list[Studied]
+
+    def one(self, kind: str) -> Studied:
+        """The first network of a kind."""
+        return next(one for one in self.networks if one.network.kind == kind)
+
+
+def study(shop: Workshop) -> list[Study]:
+    """Make and run everything; what is in the folder and the store is not made again."""
+    return [_studied(shop, corpus) for corpus in shop.corpora()]
+
+
+def _studied(shop: Workshop, corpus: Corpus) -> Study:
+    made = trained(shop.folder / "networks", corpus, shop.size.regime, shop.say)
+    done = []
+    for network in made:
+        shop.say(f"{corpus.name}: reading {network.kind}, seed {network.seed}")
+        done.append(Studied(network, dict(_runs(shop, corpus, network))))
+    return Study(corpus, shop.size, done)
+
+
+def _runs(
+    shop: Workshop, corpus: Corpus, network: Network
+) -> Iterator[tuple[tuple[str, str], StoredRun]]:
+    model = load_model(f"sim:{network.folder}", device="cpu")
+    sites = [name for name in model.sites if name in ("layers.0", "layers.1", "layers.2")]
+    for site in sites:
+        first = site == "layers.0"
+        few = shop.size.first if first else None
+        read = _frames(shop, model, corpus.reading, site, None if few is None else few // 4)
+        probed = _frames(shop, model, corpus.probing, site, few)
+        yield (LAW, site), _probed(shop, read, site)
+        spoken = [name for name in corpus.factors if name != "voice"]
+        yield (FACTORS, site), _probed(shop, probed, site, spoken, "voice")
+        yield (VOICE, site), _probed(shop, probed, site, ["voice"], "word")
+        if "consonant" in spoken and site in CONSONANTS_AT:
+            yield (WINDOW, site), _probed(shop, probed, site, ["consonant"], "voice", pool="window")
+        if not first:
+            yield (DECODED, site), _decoded(shop, read, site)
+    if network.epochs:
+        yield (HISTORY, ""), _one(shop.store.run("sim_training", probed, sites[-1], device="cpu"))
+
+
+def _frames(
+    shop: Workshop, model: LoadedModel, data: Dataset, site: str, limit: int | None
+) -> StoredExtraction:
+    """Extract frames: of a module that gives distributions, means and log-variances."""
+    both = [name for name in (site, f"{site}.logvar") if name in model.sites]
+    some = data if limit is None else data.head(min(limit, len(data)))
+    return shop.store.extract(model, some, both, dtype="float32")
+
+
+def _probed(
+    shop: Workshop, extraction: StoredExtraction, site: str, labels: Sequence[str] = (),
+    groups: str | None = None, **settings: Any,
+) -> StoredRun:  # fmt: skip
+    return _one(
+        shop.store.run(
+            "sim_probe", extraction, site, other=_logvar(extraction, site),
+            labels=list(labels) or None, groups=groups,
+            **{**shop.size.probing, **settings},
+        )
+    )  # fmt: skip
+
+
+def _decoded(shop: Workshop, extraction: StoredExtraction, site: str) -> StoredRun:
+    return _one(
+        shop.store.run(
+            "sim_decode", extraction, site, other=_logvar(extraction, site), device="cpu",
+            data=None, **shop.size.decoding,
+        )
+    )  # fmt: skip
+
+
+def _logvar(extraction: StoredExtraction, site: str) -> list[str]:
+    has = {record.site for record in extraction.sites}
+    return [name for name in (f"{site}.logvar",) if name in has]
+
+
+def _one(runs: Sequence[StoredRun]) -> StoredRun:
+    (run,) = runs
+    return run
