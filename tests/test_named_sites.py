@@ -5,12 +5,13 @@ import pytest
 import torch
 from torch import nn
 
-from actlas import Batch, Encoded, Feed, LoadedModel, SiteError
+from actlas import Batch, Encoded, Feed, LoadedModel, ModelError, SiteError
 from actlas.core import Dataset, TextFeed, describe_sites, proof
+from actlas.testing import model_checks
 
 from .test_sites import Toy, chain
 
-STRIDES = {"layers.0": 2, "layers.1": 6, "context": 6}
+STRIDES = {"embed": 1, "layers.0": 2, "layers.1": 6, "context": 6}
 
 
 class Noise(nn.Module):
@@ -187,3 +188,35 @@ def test_a_named_site_of_a_model_of_texts_may_have_positions_of_its_own():
     assert (top.width, top.layout, top.frame, top.stack) == (4, "channels_first", (2,), "2")
     with pytest.raises(SiteError, match=r"'flat' .* yields shape \(60,\), not \(2, …\)"):
         LoadedModel("toy", module, feed, "0" * 32, names={"flat": "flat"}).select("flat")
+
+
+AGAIN, *CHECKS = model_checks(model(), Dataset.of(TEXTS))
+
+
+@pytest.mark.parametrize("check", CHECKS, ids=repr)
+def test_the_kit_for_loaders_passes_a_model_whose_feed_says_the_truth(check):
+    check()
+
+
+def test_the_kit_finds_positions_noise_leaks_and_specs_that_are_wrong(tmp_path, monkeypatch):
+    def failing(changed):
+        return [c.name for c in model_checks(changed, Dataset.of(TEXTS))[1:] if fails(c)]
+
+    wrong = model()
+    monkeypatch.setitem(STRIDES, "context", 3)
+    monkeypatch.setitem(STRIDES, "layers.1", 3)
+    assert "gives the positions that its feed says" in failing(wrong)
+    monkeypatch.undo()
+    random = model()
+    random.module.layers[1].sampler.forward = lambda x: x + torch.rand_like(x)
+    assert "gives the same twice" in failing(random)
+    assert "gives a sample in a batch what it gives it alone" in failing(random)
+    assert fails(AGAIN)
+
+
+def fails(check):
+    try:
+        check()
+    except (AssertionError, ModelError, SiteError):
+        return True
+    return False

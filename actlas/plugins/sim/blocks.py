@@ -76,7 +76,8 @@ class Block(nn.Module):
     def __init__(self, config: SimConfig, index: int):
         super().__init__()
         channels = config.channels
-        widths = [1 if index == 0 else channels, *[channels] * len(config.modules[index])]
+        given = config.inputs if index == 0 else channels
+        widths = [given, *[channels] * len(config.modules[index])]
         self.convs = nn.Sequential(
             *(
                 Convolution(width, channels, layer, config.batch_norm)

@@ -25,6 +25,7 @@ GIM_MODULES = tuple((layer,) for module in SIM_MODULES for layer in module)  # e
 LEAST: dict[str, float] = {  # counts, and settings that may not be below 0
     "channels": 1, "gru": 0, "steps": 1, "negatives": 1, "window": 2, "batch": 2, "epochs": 0,
     "crop": 1, "rate": 1, "crop_step": 1, "warmup": 0, "beta": 0, "free_bits": 0, "capacity": 0,
+    "inputs": 1,
 }  # fmt: skip
 
 
@@ -35,6 +36,7 @@ class SimConfig:
     kind: sim (Gaussian heads and a KL term), gim (means only), cpc (one loss at the end), or
         supervised (cross-entropy of classes from the mean of the last site).
     modules: of each module its convolutions (kernel, stride, padding).
+    inputs: width of what the first convolution reads, 1 of a waveform.
     channels: C, of every convolution. gru: width of a GRU after the last module, 0 for none; a
         module of its own, or the end of cpc. remove_bptt: no gradient from frame to frame in it.
     head: what gives a module's output: gaussian and mean are 1×1 convolutions without ReLU, none
@@ -57,6 +59,7 @@ class SimConfig:
 
     kind: Kind = "sim"
     modules: tuple[tuple[Layer, ...], ...] = SIM_MODULES
+    inputs: int = 1
     channels: int = 32
     gru: int = 0
     remove_bptt: bool = False

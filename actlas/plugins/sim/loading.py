@@ -6,6 +6,7 @@ from actlas import LoadedModel, loader, pick_device
 
 from .config import SimConfig
 from .network import build, read_config, read_weights
+from .on_site import on_site, read_base
 from .waves import WaveFeed
 
 
@@ -29,7 +30,11 @@ def sim(rest: str, *, device: str, compute_dtype: str, trust_remote_code: bool) 
     network = network.eval().requires_grad_(False).to(device)
     feed = WaveFeed(config, scaling)
     spec, digest = f"sim:{folder.resolve()}", hasher.hexdigest()
-    return LoadedModel(spec, network, feed, digest, device, names=further_sites(config))
+    model = LoadedModel(spec, network, feed, digest, device, names=further_sites(config))
+    base = read_base(folder)
+    if base is None:
+        return model
+    return on_site(model, base, config, device=device, compute_dtype=compute_dtype)
 
 
 def further_sites(config: SimConfig) -> dict[str, str]:
