@@ -50,6 +50,9 @@ from .core import (
     Encoded as Encoded,
 )
 from .core import (
+    Factors as Factors,
+)
+from .core import (
     Feed as Feed,
 )
 from .core import (

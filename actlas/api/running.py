@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from ..core import (
     Activations,
+    Factors,
     InputError,
     Labels,
     Layers,
@@ -61,8 +62,21 @@ class Request:
     @property
     def wanted(self) -> tuple[str, ...]:
         """The inputs that are bound: those needed with these settings, or given."""
-        given = ("others",) if self.other and "others" in self.analysis.optional else ()
-        return (*self.analysis.wanted(self.settings), *given)
+        needed, optional = self.analysis.wanted(self.settings), self.analysis.optional
+        offered = (("others", "other") if self.other else ()) + (
+            ("labels", "factors") if self.labels else ()
+        )
+        return (*needed, *(n for n in offered if n in optional and n not in needed))
+
+    @property
+    def label_sets(self) -> list[str]:
+        """Names of the label sets that are read; of an analysis of factors parted by commas."""
+        if self.labels is None:
+            return []
+        known = self.extraction.label_sets
+        if "factors" not in self.analysis.needs or self.labels in known:
+            return [self.labels]
+        return [name.strip() for name in self.labels.split(",") if name.strip()]
 
 
 def run(database: Database, request: Request, *, progress: bool) -> list[StoredRun]:
@@ -87,9 +101,10 @@ def run(database: Database, request: Request, *, progress: bool) -> list[StoredR
 
 def _check(request: Request) -> None:
     who, needs = request.analysis.name, request.analysis.needs
+    several = {"labels": "factors", "other": "others"}  # and what is bound of several
     for name, option in (("labels", request.labels), ("other", request.other)):
-        taken = name in needs or (name == "other" and "others" in needs)
-        wanted = name in request.wanted or (name == "other" and "others" in request.wanted)
+        taken = bool({name, several[name]} & set(needs))
+        wanted = bool({name, several[name]} & set(request.wanted))
         if wanted and not option:
             known = ", ".join(request.extraction.label_sets) or "no label set"
             hint = f"; there is {known}" if name == "labels" else ""
@@ -105,7 +120,7 @@ def _check(request: Request) -> None:
         raise InputError(f"{who} builds on no other analysis; leave --base out")
     if request.runs and (request.labels or request.base):
         raise InputError(f"{who} is over runs; choose them with --runs, not --labels or --base")
-    if request.groups is not None and "labels" not in needs:
+    if request.groups is not None and not {"labels", "factors"} & set(needs):
         raise InputError(f"{who} takes no labels, so no groups; leave --groups out")
 
 
@@ -213,10 +228,11 @@ def _identity(request: Request, layers: Layers, beside: _Beside) -> dict[str, An
         "seed": request.seed,
         "nonfinite": request.nonfinite,
     }
-    for name in ("labels", "groups"):
-        chosen = getattr(request, name)
-        if chosen is not None:
-            inputs[name] = [chosen, request.extraction.label_set(chosen).digest()]
+    named = [[name, request.extraction.label_set(name).digest()] for name in request.label_sets]
+    if named:
+        inputs["labels"] = named if "factors" in request.analysis.needs else named[0]
+    if request.groups is not None:
+        inputs["groups"] = [request.groups, request.extraction.label_set(request.groups).digest()]
     if beside.others:
         inputs["others"] = [place.identity() for place in beside.others]
     if request.runs:
@@ -247,7 +263,9 @@ def _bind(database: Database, request: Request, layers: Layers, beside: _Beside)
     if "runs" in needs:
         bound["runs"] = opened_runs(database, request.runs)
     if "labels" in needs:
-        bound["labels"] = _labels(request, opened[0])
+        bound["labels"] = _labels(request, opened[0])[0]
+    if "factors" in needs:
+        bound["factors"] = Factors.of(*_labels(request, opened[0]))
     _settle_nonfinite(request, bound)
     if "weights" in needs or "model" in needs:
         model = _load(database, request)
@@ -257,10 +275,11 @@ def _bind(database: Database, request: Request, layers: Layers, beside: _Beside)
     return bound
 
 
-def _labels(request: Request, acts: Activations) -> Labels:
+def _labels(request: Request, acts: Activations) -> list[Labels]:
     extraction = request.extraction
     groups = None if request.groups is None else extraction.label_set(request.groups)
-    return labels_for(extraction.label_set(request.labels or ""), acts.rows, groups)
+    sets = map(extraction.label_set, request.label_sets)
+    return [labels_for(label_set, acts.rows, groups) for label_set in sets]
 
 
 def _aligned(request: Request, acts: Activations, place: Place) -> Activations:
@@ -291,7 +310,7 @@ def _drop_nonfinite(bound: dict[str, Any], bad: list[Activations]) -> None:
     """Leave rows out, the same of all that are aligned; of others, each its own."""
     if bad:
         keep = np.logical_and.reduce([_some_finite(acts) for acts in bad])
-        for name in ("acts", "other", "labels"):
+        for name in ("acts", "other", "labels", "factors"):
             if name in bound:
                 bound[name] = bound[name].take(keep)
         if "layers" in bound:

@@ -123,7 +123,7 @@ class Store:
         sites: str | Sequence[str] = "residual",
         *,
         runs: comparing.RunChoice = (),
-        labels: str | None = None,
+        labels: str | Sequence[str] | None = None,
         groups: str | None = None,
         other: str | Sequence[str] = (),
         base: int | str | Sequence[int | str] = (),
@@ -143,7 +143,8 @@ class Store:
 
         runs: of an analysis of `runs`, those it is over: their numbers, `3,5-9`, `all` (the newest
             at every site of every extraction), or a SELECT that gives numbers. It reads no site.
-        labels: name of the label set that `labels` is, and that runs built on were made with.
+        labels: name of the label set that `labels` is, and that runs built on were made with; of
+            an analysis of `factors` several, or their names parted by commas.
         groups: label set whose equal values belong together in splits (default: the sample).
         other: the second site, `SITE` or `EXTRACTION:SITE`; several for an analysis of `others`.
         base: runs to build on (default: at each site the newest of the analysis that is built on,
@@ -165,7 +166,7 @@ class Store:
             chosen if isinstance(chosen, StoredExtraction) else self.extraction(chosen),
             known.settings(parameters),
             sites,
-            labels,
+            labels if labels is None or isinstance(labels, str) else ",".join(labels),
             groups,
             [other] if isinstance(other, str) else list(other),
             [base] if isinstance(base, int | str) else list(base),

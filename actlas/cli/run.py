@@ -85,9 +85,12 @@ def _shared(needs: tuple[str, ...], builds: bool) -> list[click.Option]:
             ["--site", "sites"], default="residual", help="Sites to run on (default: all)."
         ),
     ]
-    if "labels" in needs:
+    if {"labels", "factors"} & set(needs):
+        several = "factors" in needs
+        text = "Label sets of the rows, parted by commas." if several else (
+            "Label set, one label a row.")  # fmt: skip
         options += [
-            click.Option(["--labels"], metavar="NAME", help="Label set, one label a row."),
+            click.Option(["--labels"], metavar="A,B" if several else "NAME", help=text),
             click.Option(["--groups"], metavar="NAME",
                          help="Label set whose equal values stay together in splits."),
         ]  # fmt: skip
@@ -98,7 +101,7 @@ def _shared(needs: tuple[str, ...], builds: bool) -> list[click.Option]:
     if builds:
         text = "Run to build on (default: the newest at the site, of the same labels)."
         options.append(click.Option(["--base"], metavar="RUN", multiple=True, help=text))
-    if builds and "labels" not in needs:
+    if builds and not {"labels", "factors"} & set(needs):
         text = "Labels of the runs to build on (default: those of the newest)."
         options.append(click.Option(["--labels"], metavar="NAME", help=text))
     if "samples" in needs:

@@ -21,6 +21,7 @@ from .errors import (
     UnavailableError,
 )
 from .extraction import STORAGE_DTYPES, Estimate, ExtractOptions, Extractor, Window, check_fit
+from .factors import Factors
 from .feeds import AudioFeed, Batch, Encoded, Feed, ImageFeed, TextFeed, TorchFeed
 from .generation import generate_targets
 from .heads import load_classifier, load_language_model
@@ -72,6 +73,7 @@ __all__ = [
     "Estimate",
     "ExtractOptions",
     "Extractor",
+    "Factors",
     "Feed",
     "Figures",
     "ImageFeed",

@@ -74,6 +74,14 @@ class Labels:
         """Return the label of each row by name."""
         return [self.names[c] if c >= 0 else None for c in self.codes]
 
+    def numbers(self) -> NDArray[np.float64] | None:
+        """Return the labels (rows,) as numbers, NaN for none; None where one is no number."""
+        try:
+            of_name = np.array([float(name) for name in self.names] + [np.nan])
+        except ValueError:
+            return None
+        return of_name[self.codes] if np.isfinite(of_name[:-1]).all() else None
+
 
 def _group_numbers(groups: Sequence[Any] | NDArray[Any] | None, n: int) -> NDArray[np.int64]:
     if groups is None:

@@ -23,6 +23,7 @@ import numpy as np
 from ..core import (
     Activations,
     AnalysisError,
+    Factors,
     Figures,
     InputError,
     Labels,
@@ -46,6 +47,7 @@ INPUTS: dict[str, tuple[type, str]] = {
     "other": (Activations, "a second site with rows aligned to acts"),
     "others": (Others, "further sites, of this or other extractions"),
     "labels": (Labels, "one label a row, with names"),
+    "factors": (Factors, "several label sets of the same rows"),
     "weights": (Weights, "the model's parameters by name"),
     "model": (LoadedModel, "the network itself"),
     "samples": (Samples, "what the rows were made of, to be given to the network again"),
@@ -177,7 +179,7 @@ class Analysis:
                     f"{self.name} builds on {' and '.join(self.bases)}: give the results too, "
                     f"{INPUTS[name][0].__name__}.of(…, bases=[{self._asked_base()}, …])"
                 )
-        rows = {n: len(bound[n]) for n in ("acts", "other", "labels") if n in bound}
+        rows = {n: len(bound[n]) for n in ("acts", "other", "labels", "factors") if n in bound}
         if len(set(rows.values())) > 1:
             said = ", ".join(f"{name} has {n}" for name, n in rows.items())
             raise InputError(f"{self.name} needs inputs with the same rows: {said}")
@@ -369,6 +371,10 @@ def _signature(
         if missing:
             optional[name] = when.get(name, {})
     _check_when(who, when, optional, parameters)
+    if {"labels", "factors"} <= set(needs):
+        raise AnalysisError(
+            f"analysis {who!r} takes labels and factors, and both are named by --labels; take one"
+        )
     if not needs:
         raise AnalysisError(f"analysis {who!r} needs no input; put one of {list(INPUTS)} first")
     if hints.get("return") is not Result:

@@ -11,6 +11,7 @@ from ..core import (
     Activations,
     ActlasError,
     AnalysisError,
+    Factors,
     InputError,
     Labels,
     Layers,
@@ -104,6 +105,10 @@ def synthetic(analysis: Analysis) -> dict[str, Any]:
         "other": Activations.of(Y, site="layers.1"),
         "layers": Layers.of(Activations.of(X, site="layers.0"), Activations.of(Y, site="layers.1")),
         "labels": Labels.of(names, groups=groups),
+        "factors": Factors.of(
+            Labels.of(names, groups=groups, name="class"),
+            Labels.of((X[:, 0] > 0).tolist(), groups=groups, name="side"),
+        ),
     }
     if "weights" in analysis.needs:
         import torch
@@ -232,6 +237,8 @@ def _arrays(value: Any) -> list[Any]:
         return list(value.arrays.values())
     if isinstance(value, Runs):
         return [c for run in value for t in run.tables.values() for c in t.columns.values()]
+    if isinstance(value, Factors):
+        return [array for labels in value for array in _arrays(labels)]
     return [value.codes, value.groups] if isinstance(value, Labels) else []
 
 
