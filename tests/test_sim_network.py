@@ -179,7 +179,6 @@ def test_the_decoder_of_a_folder_says_what_is_wrong(tmp_path, sqlite_store):
     ("sim", {"logvar_bias": -20.0}, "within ±logvar_clamp"),
     ("sim", {"held_out": 1.0}, "held_out is 1.0; a share from 0"),
     ("sim", {"wat": 1}, "no setting 'wat'"),
-    ("cpc", {"sequential": True}, "sequential trains modules with losses of their own"),
     ("supervised", {}, "supervised has 0 classes"),
 ])  # fmt: skip
 def test_settings_that_cannot_be_are_refused(kind, changes, said):

@@ -1,7 +1,7 @@
 """The parts of the network. Imported when one is made, since this file imports torch."""
 
 from collections.abc import Sequence
-from typing import final
+from typing import cast, final
 
 import torch
 import xxhash
@@ -163,6 +163,15 @@ class SimNetwork(nn.Module):
         if self.context is not None:
             z = self.context(z)
         return z if self.classifier is None else self.classifier(z.mean(2))
+
+    @property
+    def blocks(self) -> list[Block]:
+        """The modules before the GRU."""
+        return cast(list[Block], list(self.layers))
+
+    def weight(self, index: int) -> Tensor:
+        """W of a loss: (K·C, contexts)."""
+        return cast(nn.Linear, self.critics[index]).weight
 
     def _reset(self) -> None:
         """Draw every part from a seed of its own, so that twins share what both have."""

@@ -14,11 +14,12 @@ Head = Literal["gaussian", "mean", "none"]
 Reduction = Literal["per_vector", "paper_compat"]
 NegativeMode = Literal["shared", "per_step", "sequence"]
 Normalise = Literal["data", "clip", "none"]
+Short = Literal["error", "pad", "skip"]
 Dtype = Literal["float32", "bfloat16"]
 CHOICES: dict[str, tuple[str, ...]] = {
     "kind": get_args(Kind), "head": get_args(Head), "kl_reduction": get_args(Reduction),
     "negative_mode": get_args(NegativeMode), "normalise": get_args(Normalise),
-    "dtype": get_args(Dtype),
+    "dtype": get_args(Dtype), "short": get_args(Short),
 }  # fmt: skip
 SIM_MODULES = (((10, 5, 2), (8, 4, 2)), ((4, 2, 2), (4, 2, 2)), ((4, 2, 1),))  # 2 + 2 + 1 layers
 GIM_MODULES = tuple((layer,) for module in SIM_MODULES for layer in module)  # each for itself
@@ -50,11 +51,12 @@ class SimConfig:
     free_bits: nats per vector that cost nothing. capacity: nats per vector that the rate is held
         at (then beta weighs its distance), None for none.
     isolated: whether no gradient goes from a module to the one before. train_layer: the only
-        module trained, None for all. sequential: one module after another, each on the finished
-        outputs of the one before.
+        module trained, None for all.
     rate: Hz. crop: samples of a clip. random_crop: at a multiple of crop_step, not at the start.
+    short: what is done with recordings shorter than the crop: error, pad (zeros at the end, which
+        are trained on like sound), or skip.
     normalise: data (mean and standard deviation of all training clips), clip (of each), none.
-    held_out: share of the clips that is only measured.
+    held_out: share of the clips that is only measured. dtype: of products in training.
     """
 
     kind: Kind = "sim"
@@ -78,7 +80,6 @@ class SimConfig:
     capacity: float | None = None
     isolated: bool = True
     train_layer: int | None = None
-    sequential: bool = False
     learning_rate: float = 1e-3
     batch: int = 32
     epochs: int = 60
@@ -86,6 +87,7 @@ class SimConfig:
     crop: int = 10_240
     random_crop: bool = False
     crop_step: int = 160
+    short: Short = "error"
     normalise: Normalise = "data"
     held_out: float = 0.1
     seed: int = 0
@@ -155,8 +157,6 @@ def _check_kind(config: SimConfig) -> None:
         raise InputError(
             f"train_layer is {config.train_layer}; of sim or gim a module from 0 to {last}"
         )
-    if config.sequential and not (config.local and config.isolated):
-        raise InputError("sequential trains modules with losses of their own; use sim or gim")
 
 
 RECIPES: dict[str, dict[str, Any]] = {

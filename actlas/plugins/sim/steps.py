@@ -1,0 +1,163 @@
+"""One step: the losses of every module on a batch. Imported with the loop: it imports torch."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import final
+
+import torch
+import xxhash
+from torch import Tensor
+from torch.nn.functional import cross_entropy
+
+from .blocks import SimNetwork
+from .config import SimConfig
+from .loss import InfoNCE, Rate, draw_span, info_nce, kl_rate
+
+
+@final
+@dataclass(frozen=True)
+class ModuleLoss:
+    """What one module's loss is made of on a batch.
+
+    total: what is minimised, NCE + β·KL; None of a module that is not trained.
+    rate: None where there is no distribution. mean, variance: (C,) of the posterior means over
+        clips and frames, None of a GRU.
+    """
+
+    total: Tensor | None
+    nce: Tensor
+    accuracy: Tensor
+    rate: Rate | None = None
+    mean: Tensor | None = None
+    variance: Tensor | None = None
+
+
+def generator(device: str | torch.device, *parts: object) -> torch.Generator:
+    """Return a generator whose numbers depend on `parts` only."""
+    seed = xxhash.xxh3_64_intdigest(" ".join(map(str, parts)).encode())
+    return torch.Generator(device).manual_seed(seed)
+
+
+def sampled(mu: Tensor, logvar: Tensor | None, noise: torch.Generator) -> Tensor:
+    """Draw from a posterior, reparametrised; the mean itself where there is no variance."""
+    if logvar is None:
+        return mu
+    drawn = torch.randn(mu.shape, generator=noise, device=mu.device)
+    return torch.addcmul(mu, (logvar / 2).exp(), drawn)
+
+
+def kl_penalty(rate: Rate, config: SimConfig, frames: int) -> Tensor:
+    """Return what β weighs: the KL by the configured reduction, beyond free bits or a capacity."""
+    value = rate.per_vector
+    if config.capacity is not None:
+        value = (value - config.capacity).abs()
+    elif config.free_bits:
+        value = value.clamp(min=config.free_bits)
+    # Published: summed over frames and meant over channels, where per_vector does the reverse.
+    return value * (frames / config.channels) if config.kl_reduction == "paper_compat" else value
+
+
+def local_losses(
+    network: SimNetwork, wave: Tensor, beta: float, seed: Sequence[object]
+) -> list[ModuleLoss]:
+    """Compute the loss of each module on waveforms (B, 1, samples).
+
+    beta: of the KL term, now. seed: what all draws depend on; the draws of a module depend on it
+        and the module only. A module's input is a draw of the one before, detached.
+    """
+    config, found, x = network.config, [], wave
+    for index, block in enumerate(network.blocks):
+        trained = config.train_layer in (None, index)
+        noise, places = _generators(wave, index, seed)
+        with torch.set_grad_enabled(trained and torch.is_grad_enabled()), _precision(wave, config):
+            mu, logvar = block.posterior(x)
+        with torch.set_grad_enabled(trained and torch.is_grad_enabled()):
+            mu, logvar = mu.float(), None if logvar is None else logvar.float()
+            z = sampled(mu, logvar, noise)
+            span = draw_span(z.shape[2], config.window, places)
+            part = None if logvar is None else logvar[:, :, span]
+            context = sampled(mu[:, :, span], part, noise)
+            scored = _scored(network, index, context, z, span, places)
+            found.append(_local(config, scored, mu, logvar, beta, trained))
+        x = z.detach() if config.isolated else z
+    if network.context is not None:
+        found.append(_context_loss(network, x, seed))
+    return found
+
+
+def end_loss(network: SimNetwork, wave: Tensor, seed: Sequence[object]) -> list[ModuleLoss]:
+    """Compute the one loss of CPC, of the last module's frames from their context."""
+    config, z = network.config, wave
+    with _precision(wave, config):
+        for block in network.blocks:
+            z = block.posterior(z)[0]
+    z = z.float()
+    if network.context is not None:
+        return [_context_loss(network, z, seed)]
+    _, places = _generators(wave, 0, seed)
+    span = draw_span(z.shape[2], config.window, places)
+    scored = _scored(network, 0, z[:, :, span], z, span, places)
+    return [_local(config, scored, z, None, 0.0, True)]
+
+
+def class_loss(network: SimNetwork, wave: Tensor, labels: Tensor) -> list[ModuleLoss]:
+    """Compute the cross-entropy of classes (B,), as if it were an NCE."""
+    z = wave
+    with _precision(wave, network.config):
+        for block in network.blocks:
+            z = block.posterior(z)[0]
+    assert network.classifier is not None
+    logits = network.classifier(z.float().mean(2))
+    lost = cross_entropy(logits, labels)
+    right = (logits.argmax(1) == labels).float().mean()
+    return [ModuleLoss(lost, lost.detach(), right)]
+
+
+def _generators(
+    wave: Tensor, index: int, seed: Sequence[object]
+) -> tuple[torch.Generator, torch.Generator]:
+    return generator(wave.device, *seed, "noise", index), generator("cpu", *seed, "places", index)
+
+
+def _precision(wave: Tensor, config: SimConfig) -> torch.autocast:
+    return torch.autocast(
+        wave.device.type, torch.bfloat16, enabled=config.dtype == "bfloat16", cache_enabled=False
+    )
+
+
+def _scored(
+    network: SimNetwork, index: int, context: Tensor, z: Tensor, span: slice,
+    places: torch.Generator,
+) -> InfoNCE:  # fmt: skip
+    config = network.config
+    return info_nce(
+        context.transpose(1, 2), z.transpose(1, 2), network.weight(index),
+        negatives=config.negatives, span=span, mode=config.negative_mode, generator=places,
+    )  # fmt: skip
+
+
+def _local(
+    config: SimConfig, scored: InfoNCE, mu: Tensor, logvar: Tensor | None, beta: float,
+    trained: bool,
+) -> ModuleLoss:  # fmt: skip
+    rate = None if logvar is None else kl_rate(mu, logvar)
+    total = scored.loss
+    if rate is not None:
+        total = total + beta * kl_penalty(rate, config, mu.shape[2])
+    variance, mean = torch.var_mean(mu.detach(), (0, 2), correction=0)
+    return ModuleLoss(
+        total if trained else None, scored.loss.detach(), scored.accuracy, rate, mean, variance
+    )
+
+
+def _context_loss(network: SimNetwork, z: Tensor, seed: Sequence[object]) -> ModuleLoss:
+    config, index = network.config, len(network.critics) - 1
+    trained = config.train_layer in (None, len(network.layers))
+    _, places = _generators(z, index, seed)
+    assert network.context is not None
+    with torch.set_grad_enabled(trained and torch.is_grad_enabled()):
+        with _precision(z, config):
+            context = network.context(z)
+        span = draw_span(z.shape[2], config.window, places)
+        scored = _scored(network, index, context[:, span].float().transpose(1, 2), z, span, places)
+    return ModuleLoss(scored.loss if trained else None, scored.loss.detach(), scored.accuracy)
