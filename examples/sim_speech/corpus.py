@@ -18,7 +18,8 @@ from actlas.plugins.sim.formants import RATE, SYLLABLES, utterances, voices
 from . import espeak
 
 Source = Literal["formants", "espeak"]
-WORD, SYLLABLE = 10_240, 5_120  # samples of a clip
+WORD, SYLLABLE, ONSET = 10_240, 5_120, 1_920  # samples of a clip
+AUDIBLE = 0.02  # of full scale: where a syllable begins
 ESPEAK_HEARD, ESPEAK_NEW = espeak.VOICES[::2], espeak.VOICES[1::2]
 RECIPE = 1  # raise it when recordings change: what the folder holds is then old
 SEED = 3
@@ -42,7 +43,8 @@ class Corpus:
 
     train: words that encoders are trained on. read: further words of the same voices.
     taught: single syllables (or digits) of these voices, whose `word` the supervised twin learns.
-    probed: single ones of other voices, which probes are fitted to and tested on.
+    probed: single ones of other voices, which probes are fitted to and tested on. onsets: the
+        beginnings of these, None where there are none.
     factors: label sets that are probed; `voice` is who speaks, `word` what is said.
     """
 
@@ -53,6 +55,7 @@ class Corpus:
     taught: Path
     probed: Path
     factors: tuple[str, ...]
+    onsets: Path | None = None
 
     @cached_property
     def reading(self) -> Dataset:
@@ -77,6 +80,7 @@ def syllable_corpus(folder: Path, sizes: Sizes, source: Source | None) -> Corpus
         place.mkdir(parents=True, exist_ok=True)
         for part, count in parts.items():
             _write(place / part, part, count, sizes, source)
+        _write_onsets(place / "onsets", read_dataset(place / "probed" / "clips.csv"))
         note.write_text(said, "utf-8")
     heard = min(sizes.voices, len(ESPEAK_HEARD)) if source == "espeak" else sizes.voices
     by = "eSpeak NG" if source == "espeak" else "the formant synthesiser of actlas"
@@ -91,6 +95,7 @@ def syllable_corpus(folder: Path, sizes: Sizes, source: Source | None) -> Corpus
         f"decoders; single syllables of them (0.32 s) are what the supervised network learns; "
         f"{len(probed)} single syllables of {counts['voice']} other voices are probed",
         **tables, factors=("vowel", "consonant", "word", "voice", *more),
+        onsets=place / "onsets" / "clips.csv",
     )  # fmt: skip
 
 
@@ -107,6 +112,19 @@ def _write(folder: Path, part: str, count: int, sizes: Sizes, source: Source) ->
         said = both[: sizes.words] if part == "train" else both[sizes.words :]
     seconds = (WORD if part in ("train", "read") else SYLLABLE) / RATE
     keep_speech(folder, said, seconds, seed=SEED + PARTS.index(part), force=True)
+
+
+def _write_onsets(folder: Path, probed: Dataset) -> None:
+    """Cut syllables from where they are heard first: most of a consonant is there."""
+    assert probed.media is not None
+    pieces = []
+    for one in probed.media:
+        found: Any = one.load()
+        first = int((np.abs(found[0]) > AUDIBLE).argmax())
+        pieces.append(found[0][min(first, len(found[0]) - ONSET) :][:ONSET])
+    sets = {n: [item[-1] for item in s.items] for n, s in probed.label_sets.items()}
+    truths = [dict(zip(sets, values, strict=True)) for values in zip(*sets.values(), strict=True)]
+    write_clips(folder, pieces, truths, force=True)
 
 
 def _write_espeak(folder: Path, part: str, count: int, sizes: Sizes) -> None:

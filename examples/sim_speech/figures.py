@@ -104,9 +104,9 @@ def _accuracies(found: Measures) -> dict[str, Any]:
     import altair as alt
 
     panels = []
-    for measure in (*found.named("accuracy: "), *found.named("window: ")):
+    for measure in (*found.named("accuracy: "), *found.named("onset: ")):
         kind, _, factor = measure.partition(": ")
-        title = factor + ", first frames" * (kind == "window")
+        title = factor + ", first 0.12 s" * (kind == "onset")
         panel = _lines(
             _rows(found, measure), title, "R²" if factor in ("f0", "tract") else kind, "linear"
         )

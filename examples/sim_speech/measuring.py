@@ -4,9 +4,10 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from actlas import StoredRun
+from actlas.plugins.sim import read_metrics
 
 from .measures import Measured, Measures
-from .study import DECODED, FACTORS, HISTORY, LAW, VOICE, WINDOW, Studied, Study
+from .study import DECODED, FACTORS, LAW, ONSET, VOICE, Studied, Study
 
 # name here, column of the summary
 LAWS = {"marginal KL": "marginal_kl", "total correlation": "total_correlation", "rate": "rate"}
@@ -21,26 +22,28 @@ DECODES = {
 CLOSENESS = {"prior": "prior log ratio", "fitted": "prior log ratio, fitted",
              "midpoint": "midpoint log ratio"}  # fmt: skip
 Row = Mapping[str, Any]
+Found = Iterator[tuple[str, str, float | None]]
+Values = Iterator[tuple[str, float | None]]
 
 
 def measured(study: Study) -> Measures:
     """Collect every number of a corpus that claims and figures are made of."""
-    rows = []
-    for one in study.networks:
-        for (what, site), run in one.runs.items():
-            for name, module, value in READ[what](run, site, one):
-                if value is not None:
-                    network = one.network
-                    rows.append(
-                        Measured(
-                            study.corpus.name, network.kind, network.seed, module, name,
-                            float(value),
-                        )
-                    )  # fmt: skip
-    return Measures(rows)
+    return Measures([
+        Measured(study.corpus.name, one.network.kind, one.network.seed, module, name, float(value))
+        for one in study.networks
+        for module, name, value in _of(one)
+        if value is not None
+    ])  # fmt: skip
 
 
-Found = Iterator[tuple[str, str, float | None]]
+def _of(one: Studied) -> Found:
+    for (what, site), run in one.runs.items():
+        if what in READ:
+            yield from ((site, name, value) for name, value in READ[what](run))
+    every = read_metrics(one.network.folder / "metrics.jsonl")
+    for line in every:
+        if line.epoch == one.network.epochs:
+            yield line.module, "nce", line.nce
 
 
 def summary(run: StoredRun) -> Row:
@@ -48,49 +51,43 @@ def summary(run: StoredRun) -> Row:
     return next(iter(run.result.tables["summary"]))
 
 
-def _law(run: StoredRun, site: str, one: Studied) -> Found:
+def _law(run: StoredRun) -> Values:
     row = summary(run)
     for name, column in LAWS.items():
-        yield name, site, row[column]
+        yield name, row[column]
     if row["active_units"] is not None:
-        yield "active share", site, row["active_units"] / row["width"]
+        yield "active share", row["active_units"] / row["width"]
 
 
-def _factors(run: StoredRun, site: str, one: Studied) -> Found:
+def _factors(run: StoredRun) -> Values:
     row = summary(run)
     for name, column in SCORES.items():
-        yield name, site, row[column]
+        yield name, row[column]
     factors = list(run.result.tables["factors"])
     if factors:
-        yield "Gini", site, sum(f["gini"] for f in factors) / len(factors)
-    yield from _accuracies(run, site, one)
+        yield "Gini", sum(f["gini"] for f in factors) / len(factors)
+    yield from _accuracies(run)
 
 
-def _accuracies(run: StoredRun, site: str, one: Studied) -> Found:
+def _accuracies(run: StoredRun) -> Values:
     for row in run.result.tables["factors"]:
-        yield f"accuracy: {row['factor']}", site, row["accuracy"]
-        yield f"majority: {row['factor']}", site, row["majority"]
+        yield f"accuracy: {row['factor']}", row["accuracy"]
+        yield f"majority: {row['factor']}", row["majority"]
 
 
-def _window(run: StoredRun, site: str, one: Studied) -> Found:
+def _onset(run: StoredRun) -> Values:
     for row in run.result.tables["factors"]:
-        yield f"window: {row['factor']}", site, row["accuracy"]
+        yield f"onset: {row['factor']}", row["accuracy"]
 
 
-def _decoded(run: StoredRun, site: str, one: Studied) -> Found:
+def _decoded(run: StoredRun) -> Values:
     row = summary(run)
     for name, column in DECODES.items():
-        yield name, site, row[column]
+        yield name, row[column]
     for found in run.result.tables["realism"]:
         for kind, name in CLOSENESS.items():
             if str(found["kind"]).startswith(kind):
-                yield name, site, found["log_ratio"]
+                yield name, found["log_ratio"]
 
 
-def _history(run: StoredRun, site: str, one: Studied) -> Found:
-    for row in run.result.tables["modules"]:
-        yield "nce", row["site"], row["nce"]
-
-
-READ = {LAW: _law, FACTORS: _factors, VOICE: _accuracies, WINDOW: _window, DECODED: _decoded,
-        HISTORY: _history}  # fmt: skip
+READ = {LAW: _law, FACTORS: _factors, VOICE: _accuracies, ONSET: _onset, DECODED: _decoded}

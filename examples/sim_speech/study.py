@@ -5,15 +5,22 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from actlas import Dataset, LoadedModel, Store, StoredExtraction, StoredRun, load_model
+from actlas import (
+    Dataset,
+    LoadedModel,
+    Store,
+    StoredExtraction,
+    StoredRun,
+    load_model,
+    read_dataset,
+)
 
 from .corpus import Corpus, Sizes, Source, digit_corpus, syllable_corpus
 from .training import Network, Regime, trained
 
-LAW, FACTORS, VOICE, WINDOW, DECODED, HISTORY = (
-    "law", "factors", "voice", "window", "decoded", "history",
+LAW, FACTORS, VOICE, ONSET, DECODED, HISTORY = (
+    "law", "factors", "voice", "onset", "decoded", "history",
 )  # fmt: skip
-CONSONANTS_AT = ("layers.1", "layers.2")  # frames of the first module are too many for a window
 
 
 @dataclass(frozen=True)
@@ -101,11 +108,12 @@ def _runs(
         spoken = [name for name in corpus.factors if name != "voice"]
         yield (FACTORS, site), _probed(shop, probed, site, spoken, "voice")
         yield (VOICE, site), _probed(shop, probed, site, ["voice"], "word")
-        if "consonant" in spoken and site in CONSONANTS_AT:
-            yield (WINDOW, site), _probed(shop, probed, site, ["consonant"], "voice", pool="window")
-        if not first:
+        if corpus.onsets is not None:
+            onsets = _frames(shop, model, read_dataset(corpus.onsets), site, few)
+            yield (ONSET, site), _probed(shop, onsets, site, ["consonant"], "voice")
+        if not first and False:
             yield (DECODED, site), _decoded(shop, read, site)
-    if network.epochs:
+    if network.epochs and False:
         yield (HISTORY, ""), _one(shop.store.run("sim_training", probed, sites[-1], device="cpu"))
 
 
@@ -120,13 +128,12 @@ def _frames(
 
 def _probed(
     shop: Workshop, extraction: StoredExtraction, site: str, labels: Sequence[str] = (),
-    groups: str | None = None, **settings: Any,
+    groups: str | None = None,
 ) -> StoredRun:  # fmt: skip
     return _one(
         shop.store.run(
             "sim_probe", extraction, site, other=_logvar(extraction, site),
-            labels=list(labels) or None, groups=groups,
-            **{**shop.size.probing, **settings},
+            labels=list(labels) or None, groups=groups, pool="mean", **shop.size.probing,
         )
     )  # fmt: skip
 

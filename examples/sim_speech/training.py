@@ -2,12 +2,14 @@
 
 import json
 from collections.abc import Callable, Iterator
+from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import dataclass
 from hashlib import sha256
+from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
-from .corpus import Corpus
+from .corpus import SYLLABLE, Corpus
 from .measures import COLLAPSED, CPC, GIM, RANDOM, SIM, SUPERVISED
 
 RECIPE = 1  # raise it when training changes: what the folder holds is then old
@@ -26,6 +28,7 @@ class Regime:
     epochs: int = 60
     warmup: int = 10
     collapse_epochs: int = 20
+    batch: int = 32
     too_large: float = 1.0
     workers: int = 2
 
@@ -53,8 +56,13 @@ class Order:
     """What to train: a network, the table it learns from, settings beside the recipe's."""
 
     network: Network
+    corpus: str
     table: Path
     settings: dict[str, Any]
+
+    def about(self) -> str:
+        """Name it."""
+        return f"{self.corpus}: {self.network.kind}, seed {self.network.seed}"
 
 
 def trained(
@@ -62,14 +70,48 @@ def trained(
 ) -> list[Network]:
     """Train what the folder does not have; a training that was cut short goes on."""
     orders = list(_orders(folder, corpus, regime))
+    missing = [one for one in orders if not (one.network.folder / "config.json").is_file()]
+    workers = min(regime.workers, len(missing))
+    if workers < 2:
+        for order in missing:
+            say(f"training {order.about()}")
+            train(order)
+        return [order.network for order in orders]
+    # Each in a process of its own on one core: threads would wait for each other.
+    with ProcessPoolExecutor(workers, get_context("spawn")) as pool:
+        under_way = {pool.submit(train, order): order for order in missing}
+        for done in as_completed(under_way):
+            done.result()
+            say(f"trained {under_way[done].about()}")
     return [order.network for order in orders]
+
+
+def train(order: Order) -> None:
+    """Train one network, or go on where it was stopped."""
+    import torch
+
+    from actlas import read_dataset
+    from actlas.plugins.sim import read_clips, recipe, train_sim
+
+    torch.set_num_threads(1)
+    kind, table, config = order.network.kind, read_dataset(order.table), order.settings
+    if kind == SUPERVISED:
+        names = sorted({str(item[-1]) for item in table.label_set("word").items})
+        clips = read_clips(
+            table, recipe(NAMES[kind], classes=tuple(names), crop=SYLLABLE, **config)
+        )
+        train_sim(clips, order.network.folder, classes=clips.classes("word")[0], device="cpu")
+        return
+    clips = read_clips(table, recipe(NAMES[kind], **config))
+    train_sim(clips, order.network.folder, device="cpu")
 
 
 def _orders(folder: Path, corpus: Corpus, regime: Regime) -> Iterator[Order]:
     digest = _digest(corpus)
-    for seed in range(regime.seeds):
-        for kind in (SIM, GIM, CPC, SUPERVISED, RANDOM):
-            yield _order(folder, corpus, regime, kind, seed, digest)
+    for kinds in ((SIM, GIM), (RANDOM, CPC, SUPERVISED)):
+        for seed in range(regime.seeds):
+            for kind in kinds:
+                yield _order(folder, corpus, regime, kind, seed, digest)
     yield _order(folder, corpus, regime, COLLAPSED, 0, digest)
 
 
@@ -77,7 +119,7 @@ def _order(
     folder: Path, corpus: Corpus, regime: Regime, kind: str, seed: int, digest: str
 ) -> Order:
     epochs = {RANDOM: 0, COLLAPSED: regime.collapse_epochs}.get(kind, regime.epochs)
-    settings: dict[str, Any] = {"seed": seed, "epochs": epochs}
+    settings: dict[str, Any] = {"seed": seed, "epochs": epochs, "batch": regime.batch}
     if NAMES[kind] == "sim":
         settings["warmup"] = regime.warmup
     if kind == COLLAPSED:
@@ -85,7 +127,7 @@ def _order(
     table = corpus.taught if kind == SUPERVISED else corpus.train
     text = json.dumps([RECIPE, kind, settings, digest])
     name = f"{corpus.name}-{NAMES[kind]}-{seed}-{sha256(text.encode()).hexdigest()[:12]}"
-    return Order(Network(kind, seed, folder / name, epochs), table, settings)
+    return Order(Network(kind, seed, folder / name, epochs), corpus.name, table, settings)
 
 
 def _digest(corpus: Corpus) -> str:
