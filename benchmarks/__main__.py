@@ -7,7 +7,7 @@ import torch
 
 NAMES = (
     "startup", "reading", "lookups", "extraction", "memory", "postgres", "concurrency", "kills",
-    "ica", "ica_interpret", "ica_match", "convexity", "capacity", "toy", "decomposition",
+    "ica", "ica_interpret", "ica_match", "convexity", "capacity", "toy", "decomposition", "sim",
 )  # fmt: skip
 
 if __name__ == "__main__":

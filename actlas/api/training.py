@@ -1,8 +1,16 @@
-"""Training toy models."""
+"""Training models: toy models, and speech encoders."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from math import log
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, Literal
+
+from ..core import Dataset, read_dataset
+from .progress import bar, telling_bar
+
+if TYPE_CHECKING:
+    from ..plugins.sim import TrainedSim
 
 
 def train_toy(folder: str | Path, *, force: bool = False, **task: Any) -> Mapping[str, Any]:
@@ -47,3 +55,75 @@ def _add_optimum(found: dict[str, Any], rows: list[dict[str, Any]], config: Any)
     found["optimal loss"] = best.loss
     for row, n, capacity in zip(rows, best.norm2, best.capacity, strict=True):
         row |= {"optimal capacity": float(capacity), "optimal norm2": float(n)}
+
+
+def train_speech(
+    kind: Literal["sim", "gim", "cpc", "supervised"],
+    data: str | Path | Dataset,
+    folder: str | Path,
+    *,
+    recipe_name: str = "small",
+    labels: str | None = None,
+    settings: Mapping[str, Any] | None = None,
+    reading: Mapping[str, Any] | None = None,
+    start: Path | None = None,
+    device: str = "auto",
+    force: bool = False,
+    progress: bool = False,
+    say: Callable[[str], None] | None = None,
+) -> Mapping[str, Any]:
+    """Train a speech encoder into a folder that `sim:FOLDER` loads, or go on with one there.
+
+    data: recordings, by what `read_dataset` takes (reading: its options). recipe_name and
+    settings: see `actlas.plugins.sim.recipe`. labels: label set of a supervised network's classes.
+    start: folder of a network to begin with. force: begin again where the folder has a training.
+    say: is given what was done to recordings, and warnings, such as of collapse.
+
+    Returns model, kind, recipe, clips, epochs, log(N + 1), and of each module its last metrics and
+    whether it counts as trained.
+    """
+    from ..plugins.sim import Hooks, read_clips, recipe, train_sim
+
+    told = say or (lambda text: None)
+    changes = dict(settings or {})
+    dataset = data if isinstance(data, Dataset) else read_dataset(data, **dict(reading or {}))
+    for note in dataset.notes:
+        told(note)
+    # The classes are known only when the clips are; until then any two stand for them.
+    config = recipe(kind, recipe_name, **changes, **({"classes": ("", " ")} if labels else {}))
+    with bar("reading", len(dataset), "clips", shown=progress) as advance:
+        skip_bad = bool((reading or {}).get("skip_bad"))
+        clips = read_clips(dataset, config, skip_bad=skip_bad, told=lambda done: advance(1, 1))
+    for note in clips.notes:
+        told(note)
+    classes = None
+    if labels:
+        classes, names = clips.classes(labels)
+        config = replace(config, classes=names)
+        clips = replace(clips, config=config)
+    with telling_bar(kind, config.epochs, shown=progress) as begin:
+        hooks = Hooks(
+            begin=lambda epoch: begin(f"epoch {epoch + 1}"),
+            warn=lambda text: told(f"warning: {text}"),
+        )
+        done = train_sim(
+            clips, Path(folder), classes=classes, start=start, device=device, force=force,
+            hooks=hooks,
+        )  # fmt: skip
+    return _speech_record(done, recipe_name, len(clips))
+
+
+def _speech_record(done: "TrainedSim", recipe_name: str, clips: int) -> Mapping[str, Any]:
+    config, verdicts = done.config, done.verdicts()
+    names = ("module", "nce", "accuracy", "held_out_nce", "held_out_accuracy", "kl", "active_units")
+    modules = [
+        {name: getattr(one, name) for name in names} | {"verdict": verdicts[one.module]}
+        for one in done.last()
+    ]
+    record: dict[str, Any] = {
+        "model": f"sim:{done.folder}", "kind": config.kind, "recipe": recipe_name,
+        "clips": clips, "epochs": config.epochs,
+    }  # fmt: skip
+    if config.kind != "supervised":
+        record["log(N + 1)"] = log(config.negatives + 1)
+    return record | {"modules": modules}

@@ -1,16 +1,17 @@
-"""`actlas train`: small models whose truth is known."""
+"""`actlas train`: models that actlas trains itself."""
 
 from pathlib import Path
 from typing import Any
 
 import click
 
+from . import train_sim
 from .common import json_option, print_record
 
 
 @click.group()
 def train() -> None:
-    """Train small models whose truth is known."""
+    """Train speech encoders, and toy models whose truth is known."""
 
 
 @train.command()
@@ -48,3 +49,7 @@ def toy(folder: Path, as_json: bool, **options: Any) -> None:
     from ..api.training import train_toy
 
     print_record(train_toy(folder, **options), as_json)
+
+
+for command in train_sim.COMMANDS:
+    train.add_command(command)

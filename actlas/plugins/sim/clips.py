@@ -115,7 +115,7 @@ def _check_crop(config: SimConfig) -> None:
         raise InputError(
             f"a crop of {config.crop} samples gives {last.frames(config.crop)} frames of the last "
             f"module and the window {config.window}; predicting {config.steps} ahead needs more: "
-            f"use --crop {last.samples(config.steps + 1)} or larger, or fewer --steps"
+            f"use --crop {last.samples(config.steps) + 1} or larger, or fewer --steps"
         )
 
 

@@ -35,7 +35,7 @@ class InfoNCE:
     @property
     def bound(self) -> float:
         """log(N + 1) - loss, in expectation at most the information of c about the future, nats."""
-        return log(self.negatives + 1) - float(self.loss)
+        return log(self.negatives + 1) - float(self.loss.detach())
 
 
 def info_nce(

@@ -47,7 +47,7 @@ class TrainedSim:
     warnings: list[str] = field(default_factory=list)
 
     def last(self) -> list[Metrics]:
-        """The last epoch's metrics, a module each."""
+        """The last epoch's metrics, a module each; empty where nothing was trained."""
         return [one for one in self.metrics if one.epoch == self.metrics[-1].epoch]
 
     def verdicts(self) -> dict[str, str]:
