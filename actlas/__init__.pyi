@@ -151,6 +151,9 @@ from .core import (
 from .core import (
     tell as tell,
 )
+from .core import (
+    write_sounds as write_sounds,
+)
 from .registry import (
     Analysis as Analysis,
 )

@@ -1,5 +1,6 @@
 """The operations of the platform, over core, registry and storage."""
 
+from ..core import write_sounds
 from ..storage import HEAD
 from .demo import run_demo
 from .doctor import doctor
@@ -54,4 +55,5 @@ __all__ = [
     "upgrade",
     "verify_store",
     "write_report",
+    "write_sounds",
 ]

@@ -47,6 +47,7 @@ from .runs import RunResult, Runs, check_parameters
 from .samples import Samples
 from .selection import presets, select_sites
 from .sites import Site
+from .sounds import write_sounds
 from .telling import listening, tell
 from .text import canonical_json, count, digest, human_bytes, human_seconds, listing, nearest
 from .tokens import POOLINGS
@@ -140,4 +141,5 @@ __all__ = [
     "split_spec",
     "tell",
     "unknown_scheme",
+    "write_sounds",
 ]
