@@ -1,13 +1,15 @@
 """Figures of the page: functions from numbers and stored runs to Vega-Lite."""
 
 from collections.abc import Iterator, Sequence
+from math import log
 from typing import Any
 
 from actlas import StoredRun
+from actlas.plugins.sim import read_metrics
 from examples.common.page import Drawing, svg
 
-from .measures import KINDS, SIM, Measures
-from .study import DECODED, Study
+from .measures import GIM, KINDS, SIM, Measures
+from .study import DECODED, FACTORS, LAW, Study
 
 COLOURS = dict(
     zip(KINDS, ("#e45756", "#4c78a8", "#72b7b2", "#54a24b", "#9aa3af", "#b279a2"), strict=True)
@@ -39,13 +41,31 @@ def drawings(study: Study, found: Measures) -> Iterator[Drawing]:
         "differ most were taken from it, over the error with none. Low early: few dimensions "
         "decide. Thin: seeds; thick: their mean.",
     )
+    yield Drawing(
+        svg(_losses(study)),
+        "InfoNCE of each module over the training (CPC: its only loss), seed by seed; dashes: "
+        "log 11, what a critic reaches that knows nothing.",
+    )
     for what, kind, site, figure, caption in _DETAILS:
         run = _run(study, what, kind, site)
         if run is not None and figure in run.result.figures:
             yield Drawing(svg(run.result.figures[figure].to_dict()), f"{kind}, {caption}")
 
 
-_DETAILS: Sequence[tuple[str, str, str, str, str]] = ()
+# what was run, of which kind, at which site, the figure, what one sees
+_DETAILS: Sequence[tuple[str, str, str, str, str]] = (
+    *((LAW, kind, "layers.2", "histograms", "dimensions of the last module beside N(0, 1).")
+      for kind in (SIM, GIM)),
+    (LAW, SIM, "layers.2", "divergence", "KL of each dimension, sorted, and its rate."),
+    *((FACTORS, kind, "layers.1", "topk", "accuracy by the number of dimensions (second module).")
+      for kind in (SIM, GIM)),
+    *((FACTORS, kind, "layers.1", "importance", "what dimensions mean to factors (second module).")
+      for kind in (SIM, GIM)),
+    *((DECODED, kind, "layers.1", "traversal", "decoded spectra while one dimension is moved "
+       "(second module).") for kind in (SIM, GIM)),
+    *((DECODED, kind, "layers.1", "interpolation", "the way from one clip to another, decoded "
+       "(second module).") for kind in (SIM, GIM)),
+)  # fmt: skip
 
 
 def _run(study: Study, what: str, kind: str, site: str) -> StoredRun | None:
@@ -116,6 +136,32 @@ def _accuracies(found: Measures) -> dict[str, Any]:
         )
         panels.append(rule.encode(alt.Y("level:Q")) + panel)
     return dict(alt.concat(*panels, columns=3).to_dict())
+
+
+def _losses(study: Study) -> dict[str, Any]:
+    import altair as alt
+
+    rows = [
+        {"kind": one.network.kind, "seed": one.network.seed, "epoch": line.epoch, "nce": line.nce,
+         "module": line.module}
+        for one in study.networks
+        for line in read_metrics(one.network.folder / "metrics.jsonl")
+        if line.module != "classifier"
+    ]  # fmt: skip
+    panels = []
+    for module in sorted({row["module"] for row in rows}, key=lambda m: (m == "context", m)):
+        mine = [row for row in rows if row["module"] == module]
+        base = alt.Chart(alt.Data(values=mine))
+        curves = base.mark_line(strokeWidth=1.2, opacity=0.8).encode(
+            alt.X("epoch:Q"), alt.Y("nce:Q", title="InfoNCE, nats").scale(zero=False),
+            _colour([row["kind"] for row in rows]), alt.Detail("seed:N"),
+        )  # fmt: skip
+        level = alt.Chart(alt.Data(values=[{"level": log(11)}])).mark_rule(
+            strokeDash=[4, 4], color="#666"
+        )
+        bound = level.encode(alt.Y("level:Q"))
+        panels.append((bound + curves).properties(width=190, height=170, title=module))
+    return dict(alt.concat(*panels, columns=4).to_dict())
 
 
 def _contributions(study: Study) -> dict[str, Any]:

@@ -1,6 +1,7 @@
 """Numbers out of stored runs."""
 
 from collections.abc import Iterator, Mapping
+from math import isfinite
 from typing import Any
 
 from actlas import StoredRun
@@ -32,7 +33,7 @@ def measured(study: Study) -> Measures:
         Measured(study.corpus.name, one.network.kind, one.network.seed, module, name, float(value))
         for one in study.networks
         for module, name, value in _of(one)
-        if value is not None
+        if value is not None and isfinite(value)
     ])  # fmt: skip
 
 

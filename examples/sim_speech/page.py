@@ -7,19 +7,20 @@ from pathlib import Path
 from typing import Any
 
 from actlas import StoredRun
+from actlas.api import write_sounds
 from examples.common.page import render
 from examples.common.verdicts import Verdict, write_verdicts
 
 from .claims import claims, controls
 from .figures import drawings
-from .measures import KINDS, Measures, write_measures
+from .measures import GIM, KINDS, SIM, Measures, write_measures
 from .measuring import measured
-from .study import Study
+from .study import DECODED, Study
 
 
 def write_page(studies: Sequence[Study], folder: Path, quick: bool) -> list[Verdict]:
     """Write report.html, verdicts.json, verdicts.md and measures.csv; returns the verdicts."""
-    parts = [_part(study, len(studies) > 1) for study in studies]
+    parts = [_part(study, folder, len(studies) > 1) for study in studies]
     judged = [one for part in parts for one in part["claims"]]
     checked = [one for part in parts for one in part["controls"]]
     facts = _facts(studies)
@@ -33,7 +34,7 @@ def write_page(studies: Sequence[Study], folder: Path, quick: bool) -> list[Verd
     return [*judged, *checked]
 
 
-def _part(study: Study, named: bool) -> dict[str, Any]:
+def _part(study: Study, folder: Path, named: bool) -> dict[str, Any]:
     found, name = measured(study), study.corpus.name
 
     def titled(verdicts: list[Verdict]) -> list[Verdict]:
@@ -43,8 +44,18 @@ def _part(study: Study, named: bool) -> dict[str, Any]:
     return {
         "name": name, "claims": titled(claims(found)), "controls": titled(controls(found)),
         "rows": found.rows, "kinds": KINDS, "table": list(_table(found)),
-        "drawings": list(drawings(study, found)),
+        "drawings": list(drawings(study, found)), "sounds": dict(_sounds(study, folder)),
     }  # fmt: skip
+
+
+def _sounds(study: Study, folder: Path) -> Iterator[tuple[str, list[str]]]:
+    """Write what the second module of two networks decodes to; yields what it is, and files."""
+    for kind in (SIM, GIM):
+        run = study.one(kind).runs[DECODED, "layers.1"]
+        to = folder / "sounds" / f"{study.corpus.name}-{kind}"
+        files = write_sounds(run.result, to) if "waves" in run.result.arrays else []
+        if files:
+            yield f"{kind}, second module, decoded", [str(f.relative_to(folder)) for f in files]
 
 
 def _facts(studies: Sequence[Study]) -> dict[str, str]:

@@ -18,9 +18,7 @@ from actlas import (
 from .corpus import Corpus, Sizes, Source, digit_corpus, syllable_corpus
 from .training import Network, Regime, trained
 
-LAW, FACTORS, VOICE, ONSET, DECODED, HISTORY = (
-    "law", "factors", "voice", "onset", "decoded", "history",
-)  # fmt: skip
+LAW, FACTORS, VOICE, ONSET, DECODED = "law", "factors", "voice", "onset", "decoded"
 
 
 @dataclass(frozen=True)
@@ -35,7 +33,7 @@ class Size:
 
 
 FULL = Size(Sizes(680, 160, 972, 9, 18), Regime(), 486)
-QUICK = Size(Sizes(96, 32, 216, 3, 8), Regime(seeds=2, epochs=6), 108)
+QUICK = Size(Sizes(96, 32, 216, 3, 8), Regime(seeds=2, epochs=6, warmup=2, collapse_epochs=3), 108)
 
 
 @dataclass(frozen=True)
@@ -111,10 +109,8 @@ def _runs(
         if corpus.onsets is not None:
             onsets = _frames(shop, model, read_dataset(corpus.onsets), site, few)
             yield (ONSET, site), _probed(shop, onsets, site, ["consonant"], "voice")
-        if not first and False:
-            yield (DECODED, site), _decoded(shop, read, site)
-    if network.epochs and False:
-        yield (HISTORY, ""), _one(shop.store.run("sim_training", probed, sites[-1], device="cpu"))
+        if not first:
+            yield (DECODED, site), _decoded(shop, read, site, corpus.read.parent)
 
 
 def _frames(
@@ -138,11 +134,13 @@ def _probed(
     )  # fmt: skip
 
 
-def _decoded(shop: Workshop, extraction: StoredExtraction, site: str) -> StoredRun:
+def _decoded(
+    shop: Workshop, extraction: StoredExtraction, site: str, recordings: Path
+) -> StoredRun:
     return _one(
         shop.store.run(
             "sim_decode", extraction, site, other=_logvar(extraction, site), device="cpu",
-            data=None, **shop.size.decoding,
+            data=str(recordings), **shop.size.decoding,
         )
     )  # fmt: skip
 
