@@ -8,6 +8,7 @@ import torch
 NAMES = (
     "startup", "reading", "lookups", "extraction", "memory", "postgres", "concurrency", "kills",
     "ica", "ica_interpret", "ica_match", "convexity", "capacity", "toy", "decomposition", "sim",
+    "sim_probe",
 )  # fmt: skip
 
 if __name__ == "__main__":

@@ -6,8 +6,8 @@ from math import isnan
 from pathlib import Path
 from typing import Any
 
-from actlas import StoredRun
-from actlas.api import write_sounds
+from actlas import StoredRun, write_sounds
+
 from examples.common.page import render
 from examples.common.verdicts import Verdict, write_verdicts
 

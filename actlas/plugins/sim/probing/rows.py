@@ -98,7 +98,8 @@ class Pooling:
         total = np.bincount(self.unit[known], values[known], minlength=self.count)
         count = np.bincount(self.unit[known], minlength=self.count)
         found = np.full(self.count, np.nan)
-        return np.divide(total, count, out=found, where=count > 0)
+        np.divide(total, count, out=found, where=count > 0)
+        return found
 
 
 def targets(
