@@ -1,17 +1,18 @@
 """Encoders on top of a site of another model."""
 
 import json
+from dataclasses import asdict
 
 import numpy as np
 import pytest
 import torch
 
 import actlas
-from actlas import ModelError
+from actlas import ModelError, SiteError
 from actlas.core import Dataset
 from actlas.plugins.sim import Scaling, build, recipe, save_model
 from actlas.plugins.sim.network import read_weights
-from actlas.plugins.sim.on_site import BASE, Base
+from actlas.plugins.sim.on_site import Base
 from actlas.testing import model_checks
 
 from .test_sim_network import talk
@@ -26,8 +27,8 @@ def save_on(folder, base, site, modules=MODULES):
     config = recipe("sim", modules=modules, inputs=width, channels=6)
     folder.mkdir(exist_ok=True)
     mean, std = tuple(np.arange(width) / 10), tuple(1 + np.arange(width) / 5)
-    (folder / BASE).write_text(Base(base.spec, base.digest, site, mean, std).to_json())
-    save_model(folder, build(config), Scaling(), {})
+    about = {"base": asdict(Base(base.spec, base.digest, site, mean, std))}
+    save_model(folder, build(config), Scaling(), about)
     return config, f"sim:{folder}"
 
 
@@ -106,13 +107,21 @@ def test_it_stands_on_an_encoder_of_recordings_too(tmp_path, sqlite_store):
 def test_a_model_below_that_has_changed_and_a_broken_folder_are_refused(on_bert, tiny, tmp_path):
     base = tiny("bert")
     _, spec = save_on(tmp_path / "top", base, "layers.1")
-    path = tmp_path / "top" / BASE
-    said = json.loads(path.read_text())
-    path.write_text(json.dumps({**said, "digest": "0" * 32}))
+    path = tmp_path / "top" / "config.json"
+
+    def changed(**values):
+        said = json.loads(written)
+        said["trained"]["base"] |= values
+        path.write_text(json.dumps(said))
+        return actlas.load_model(spec, device="cpu")
+
+    written = path.read_text()
     with pytest.raises(ModelError, match=r"has changed since sim:.* was trained on its layers.1"):
-        actlas.load_model(spec, device="cpu")
-    path.write_text(json.dumps({**said, "mean": 3}))
-    with pytest.raises(ModelError, match=r"base.json is not of `actlas train sim`"):
-        actlas.load_model(spec, device="cpu")
-    path.write_text(json.dumps({**said, "std": [2.0] * len(said["std"])}))
-    assert actlas.load_model(spec, device="cpu").digest != on_bert[2].digest
+        changed(digest="0" * 32)
+    with pytest.raises(ModelError, match=r"config.json is not of `actlas train sim`"):
+        changed(mean=3)
+    with pytest.raises(SiteError, match=r"no site 'layers.9'"):
+        changed(site="layers.9")
+    assert changed(std=[2.0] * len(json.loads(written)["trained"]["base"]["std"])).digest != (
+        on_bert[2].digest
+    )

@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from statistics import median
-from typing import final
+from typing import Any, final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -41,6 +41,21 @@ class Clips:
 
     def __len__(self) -> int:
         return len(self.samples)
+
+    @property
+    def name(self) -> str:
+        """What they are cut from."""
+        return self.dataset.name
+
+    @property
+    def digest(self) -> str:
+        """Digest of what they are cut from."""
+        return self.dataset.digest()
+
+    @property
+    def about(self) -> dict[str, Any]:
+        """What else config.json says of them."""
+        return {}
 
     def batch(self, places: NDArray[np.int64], starts: NDArray[np.float64]) -> Wave:
         """Return crops (places, crop), normalised.

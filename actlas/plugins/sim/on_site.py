@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, final
 
@@ -12,16 +12,16 @@ from actlas import Batch, Dataset, DatasetError, Encoded, Feed, LoadedModel, Mod
 from actlas import load_model as load_any
 
 from .config import SimConfig
-from .network import Scaling
+from .network import CONFIG, Scaling
 from .waves import WaveFeed
 
-BASE, PREFIX = "base.json", "sim."
+PREFIX = "sim."
 NOWHERE = -1  # the span of what is no part of the sample
 
 
 @dataclass(frozen=True)
 class Base:
-    """The site whose positions an encoder reads, as base.json has it.
+    """The site whose positions an encoder reads, as config.json has it in `trained`.
 
     spec, digest: of the model. site: its name there. mean, std: (width,) of the rows trained on,
         which are subtracted and divided by.
@@ -33,22 +33,18 @@ class Base:
     mean: tuple[float, ...]
     std: tuple[float, ...]
 
-    def to_json(self) -> str:
-        """Return what `read_base` reads."""
-        return json.dumps(asdict(self)) + "\n"
-
 
 def read_base(folder: Path) -> Base | None:
-    """Read base.json, None where the encoder reads waveforms; ModelError where it is broken."""
-    path = folder / BASE
-    if not path.is_file():
-        return None
+    """Read the site of config.json, None where the network reads waveforms; or raise ModelError."""
+    path = folder / CONFIG
     try:
-        stored = json.loads(path.read_text("utf-8"))
+        stored = json.loads(path.read_text("utf-8"))["trained"].get("base")
+        if stored is None:
+            return None
         return Base(**{**stored, "mean": tuple(stored["mean"]), "std": tuple(stored["std"])})
     except (ValueError, TypeError, KeyError) as error:
         raise ModelError(
-            f"{path} is not of `actlas train sim` ({error}); train it again"
+            f"{path} is not of `actlas train sim` ({error}); train the model again"
         ) from error
 
 
@@ -78,7 +74,7 @@ def on_site(
     mean, std = torch.tensor(base.mean), torch.tensor(base.std)
     module = OnSite(below.module, site, network, mean, std).eval().requires_grad_(False)
     module.to(below.device, next(below.module.parameters()).dtype)
-    digest = xxhash.xxh3_128_hexdigest(f"{model.digest} {base.to_json()}".encode())
+    digest = xxhash.xxh3_128_hexdigest(f"{model.digest} {base}".encode())
     names = [f"layers.{i}" for i in range(len(config.modules))] + list(model.names)
     placed = {PREFIX + name: PREFIX + name for name in names}
     feed = OnSiteFeed(below, site, config)

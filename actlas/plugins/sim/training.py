@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
+from math import ceil
 from pathlib import Path
 from time import monotonic
 from typing import TYPE_CHECKING, Any, final
@@ -15,6 +16,7 @@ from .clips import Clips
 from .config import SimConfig
 from .metrics import ACTIVE, Metrics, Watch, beta_in, faults, read_metrics, write_metrics
 from .network import CONFIG, METRICS, STATE, WEIGHTS, build, read_config, read_weights, save_model
+from .sequences import SiteClips
 from .state import State, gathered, read_state, restore, write_state
 
 if TYPE_CHECKING:
@@ -56,7 +58,7 @@ class TrainedSim:
 
 
 def train_sim(
-    clips: Clips,
+    clips: Clips | SiteClips,
     folder: Path,
     *,
     classes: NDArray[np.int64] | None = None,
@@ -67,7 +69,8 @@ def train_sim(
 ) -> TrainedSim:
     """Train a network on clips into a folder that `sim:FOLDER` loads, or go on with one there.
 
-    clips: with the configuration, see `read_clips`. classes: (clips,) for a supervised network.
+    clips: with the configuration, see `read_clips` and `site_clips`. classes: (clips,) for a
+        supervised network.
     start: folder of a network of the same layers to begin with. force: begin anew.
 
     Every draw depends on the seed, the epoch and the step, so a training that was stopped ends
@@ -88,8 +91,8 @@ class _Training:
     """A training under way."""
 
     def __init__(
-        self, clips: Clips, folder: Path, classes: NDArray[np.int64] | None, device: str,
-        hooks: Hooks,
+        self, clips: Clips | SiteClips, folder: Path, classes: NDArray[np.int64] | None,
+        device: str, hooks: Hooks,
     ):  # fmt: skip
         import torch
 
@@ -108,7 +111,7 @@ class _Training:
         trained = [p for p in self._trained_parts() for p in p.parameters()]
         self.optimizer = torch.optim.Adam(trained, lr=config.learning_rate, fused=True)
         self.began, self.sums = monotonic(), self._no_sums()
-        self.data = f"{clips.dataset.digest()} {len(clips)}"
+        self.data = f"{clips.digest} {len(clips)}"
 
     def _random(self, *parts: object) -> np.random.Generator:
         import xxhash
@@ -179,8 +182,8 @@ class _Training:
     def _save(self, found: TrainedSim) -> None:
         clips, config = self.clips, self.config
         about = {
-            "data": clips.dataset.name, "digest": self.data, "clips": len(self.train),
-            "held_out": len(self.held_out), "notes": list(clips.notes),
+            "data": clips.name, "digest": self.data, "clips": len(self.train),
+            "held_out": len(self.held_out), "notes": list(clips.notes), **clips.about,
             "verdicts": found.verdicts() if found.metrics else {},
         }  # fmt: skip
         self.network.config = config
@@ -227,7 +230,8 @@ class _Training:
 
         from .steps import class_loss, end_loss, local_losses
 
-        wave = torch.from_numpy(self.clips.batch(places, starts)).to(self.device)[:, None]
+        wave = torch.from_numpy(self.clips.batch(places, starts)).to(self.device)
+        wave = wave[:, None] if wave.ndim == 2 else wave
         if self.config.local:
             return local_losses(self.network, wave, beta, seed)
         if self.classes is None:
@@ -262,11 +266,10 @@ class _Training:
 
         if not len(self.held_out):
             return None
-        sums, size = self._no_sums(), self.config.batch
+        sums, batches = self._no_sums(), ceil(len(self.held_out) / self.config.batch)
         self.network.eval()
-        with torch.no_grad():
-            for at in range(0, len(self.held_out), size):
-                places = self.held_out[at : at + size]
+        with torch.no_grad():  # in even parts: a rest of one short clip has too few negatives
+            for at, places in enumerate(np.array_split(self.held_out, batches)):
                 starts = np.full(len(places), 0.5)
                 losses = self._losses(places, starts, beta, (self.config.seed, "held out", at))
                 sums += _summed(losses, self.config.channels) * len(places)
