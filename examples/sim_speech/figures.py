@@ -5,11 +5,10 @@ from math import log
 from typing import Any
 
 from actlas import StoredRun
-from actlas.plugins.sim import read_metrics
 from examples.common.page import Drawing, svg
 
-from .measures import GIM, KINDS, SIM, Measures
-from .study import DECODED, FACTORS, LAW, Study
+from .measures import GIM, KINDS, SIM, SUPERVISED, Measures
+from .study import DECODED, FACTORS, HISTORY, LAW, Study
 
 COLOURS = dict(
     zip(KINDS, ("#e45756", "#4c78a8", "#72b7b2", "#54a24b", "#9aa3af", "#b279a2"), strict=True)
@@ -142,14 +141,14 @@ def _losses(study: Study) -> dict[str, Any]:
     import altair as alt
 
     rows = [
-        {"kind": one.network.kind, "seed": one.network.seed, "epoch": line.epoch, "nce": line.nce,
-         "module": line.module}
+        {"kind": one.network.kind, "seed": one.network.seed, "epoch": line["epoch"],
+         "nce": line["nce"], "module": str(line["site"])}
         for one in study.networks
-        for line in read_metrics(one.network.folder / "metrics.jsonl")
-        if line.module != "classifier"
+        if one.network.kind != SUPERVISED and (HISTORY, "") in one.runs
+        for line in one.runs[HISTORY, ""].result.tables["epochs"]
     ]  # fmt: skip
     panels = []
-    for module in sorted({row["module"] for row in rows}, key=lambda m: (m == "context", m)):
+    for module in sorted({row["module"] for row in rows}, key=lambda name: (name[0] == "c", name)):
         mine = [row for row in rows if row["module"] == module]
         base = alt.Chart(alt.Data(values=mine))
         curves = base.mark_line(strokeWidth=1.2, opacity=0.8).encode(

@@ -5,10 +5,9 @@ from math import isfinite
 from typing import Any
 
 from actlas import StoredRun
-from actlas.plugins.sim import read_metrics
 
 from .measures import Measured, Measures
-from .study import DECODED, FACTORS, LAW, ONSET, VOICE, Studied, Study
+from .study import DECODED, FACTORS, HISTORY, LAW, ONSET, VOICE, Studied, Study
 
 # name here, column of the summary
 LAWS = {"marginal KL": "marginal_kl", "total correlation": "total_correlation", "rate": "rate"}
@@ -39,12 +38,10 @@ def measured(study: Study) -> Measures:
 
 def _of(one: Studied) -> Found:
     for (what, site), run in one.runs.items():
-        if what in READ:
+        if what == HISTORY:
+            yield from ((row["site"], "nce", row["nce"]) for row in run.result.tables["modules"])
+        else:
             yield from ((site, name, value) for name, value in READ[what](run))
-    every = read_metrics(one.network.folder / "metrics.jsonl")
-    for line in every:
-        if line.epoch == one.network.epochs:
-            yield line.module, "nce", line.nce
 
 
 def summary(run: StoredRun) -> Row:

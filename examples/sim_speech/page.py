@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 from actlas import StoredRun, write_sounds
-
 from examples.common.page import render
 from examples.common.verdicts import Verdict, write_verdicts
 

@@ -18,7 +18,9 @@ from actlas import (
 from .corpus import Corpus, Sizes, Source, digit_corpus, syllable_corpus
 from .training import Network, Regime, trained
 
-LAW, FACTORS, VOICE, ONSET, DECODED = "law", "factors", "voice", "onset", "decoded"
+LAW, FACTORS, VOICE, ONSET, DECODED, HISTORY = (
+    "law", "factors", "voice", "onset", "decoded", "history",
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -111,6 +113,9 @@ def _runs(
             yield (ONSET, site), _probed(shop, onsets, site, ["consonant"], "voice")
         if not first:
             yield (DECODED, site), _decoded(shop, read, site, corpus.read.parent)
+            last = read
+    if network.epochs:
+        yield (HISTORY, ""), _one(shop.store.run("sim_training", last, sites[-1], device="cpu"))
 
 
 def _frames(
