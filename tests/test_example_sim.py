@@ -123,7 +123,7 @@ BELOW = ("standard normal", "total correlation", "concentrated in few dimensions
 
 def test_health_supports_the_claims_that_can_be_supported() -> None:
     found = claims(made_up())
-    for part in (*BELOW, "competitive with GIM on vowel", "units are active", "log(N + 1)"):
+    for part in (*BELOW, "competitive with GIM on the vowel", "units are active", "log(N + 1)"):
         assert verdict(found, part) == "supported", part
     assert verdict(found, "Training helps") == "not supported"
     assert verdict(found, "fewer holes") == "not testable here"  # nothing was measured
@@ -136,7 +136,7 @@ def test_health_supports_the_claims_that_can_be_supported() -> None:
         ({"SIM__marginal_KL": 0.5}, "standard normal"),
         ({"SIM__total_correlation": 40}, "total correlation"),
         ({"SIM__ICS_area": 0.75}, "concentrated in few dimensions as a decoder"),
-        ({"SIM__accuracy:_vowel": 0.8}, "competitive with GIM on vowel"),
+        ({"SIM__accuracy:_vowel": 0.8}, "competitive with GIM on the vowel"),
         ({"SIM__active_share": 0.5}, "units are active"),
         ({"SIM__nce": 2.3}, "log(N + 1)"),
     ],

@@ -26,8 +26,8 @@ def drawings(study: Study, found: Measures) -> Iterator[Drawing]:
     """Draw what was measured of a corpus, and the first networks in detail."""
     yield Drawing(
         svg(_panels(found)),
-        "By module (0 to 2): a point a seed, a line through the means. Less is better but for "
-        "active units; realism is best at 1. What has collapsed looks best in the first two.",
+        "By module (0 to 2): a point a seed, a line through the means. What has collapsed looks "
+        "best where less is better: see decoder error, active units and InfoNCE first.",
     )
     yield Drawing(
         svg(_accuracies(found)),
@@ -74,35 +74,32 @@ def _run(study: Study, what: str, kind: str, site: str) -> StoredRun | None:
     return None
 
 
-def _colour(kinds: Sequence[str]) -> Any:
+def _colour() -> Any:
+    """The same colours and the same legend everywhere, so that panels share them."""
     import altair as alt
 
-    shown = [kind for kind in KINDS if kind in kinds]
-    return alt.Color("kind:N", title=None, sort=shown).scale(
-        domain=shown, range=[COLOURS[kind] for kind in shown]
-    )
+    scale = alt.Scale(domain=list(KINDS), range=[COLOURS[kind] for kind in KINDS])
+    return alt.Color("kind:N", title=None, sort=list(KINDS), scale=scale)
 
 
 def _lines(rows: Sequence[dict[str, Any]], title: str, unit: str, scale: str) -> Any:
-    """Points of seeds and lines through their means, by module."""
+    """Points of seeds and lines through their means, by module; kinds stand side by side."""
     import altair as alt
 
+    ticks = alt.Axis(values=[0, 1, 2], format="d", grid=False)
     base = alt.Chart(alt.Data(values=list(rows))).encode(
-        alt.X("module:O", title="module", axis=alt.Axis(labelAngle=0)),
-        _colour([row["kind"] for row in rows]),
+        alt.X("at:Q", title="module", axis=ticks).scale(domain=[-0.4, 2.4], nice=False), _colour()
     )
     y = alt.Y("value:Q", title=unit).scale(type=scale, zero=False)
-    dots = base.mark_point(filled=True, opacity=0.65, size=28).encode(y, xOffset="kind:N")
-    means = base.mark_line(strokeWidth=1.5, opacity=0.8).encode(
-        alt.Y("mean(value):Q", title=unit), xOffset=alt.value(0)
-    )
-    return (means + dots).properties(width=215, height=170, title=title)
+    dots = base.mark_point(filled=True, opacity=0.7, size=26).encode(y)
+    means = base.mark_line(strokeWidth=1.5, opacity=0.7).encode(alt.Y("mean(value):Q", title=unit))
+    return (means + dots).properties(width=225, height=170, title=title)
 
 
 def _rows(found: Measures, measure: str, floor: float | None = None) -> list[dict[str, Any]]:
     return [
-        {"kind": row.kind, "module": row.module.removeprefix("layers."),
-         "value": row.value if floor is None else max(row.value, floor)}
+        {"kind": row.kind, "value": row.value if floor is None else max(row.value, floor),
+         "at": int(row.module[-1]) + 0.1 * (KINDS.index(row.kind) - (len(KINDS) - 1) / 2)}
         for row in found.rows
         if row.measure == measure and row.module in found.modules
     ]  # fmt: skip
@@ -142,7 +139,7 @@ def _losses(study: Study) -> dict[str, Any]:
 
     rows = [
         {"kind": one.network.kind, "seed": one.network.seed, "epoch": line["epoch"],
-         "nce": line["nce"], "module": str(line["site"])}
+         "nce": line["nce"], "module": str(line["module"])}
         for one in study.networks
         if one.network.kind != SUPERVISED and (HISTORY, "") in one.runs
         for line in one.runs[HISTORY, ""].result.tables["epochs"]
@@ -153,7 +150,7 @@ def _losses(study: Study) -> dict[str, Any]:
         base = alt.Chart(alt.Data(values=mine))
         curves = base.mark_line(strokeWidth=1.2, opacity=0.8).encode(
             alt.X("epoch:Q"), alt.Y("nce:Q", title="InfoNCE, nats").scale(zero=False),
-            _colour([row["kind"] for row in rows]), alt.Detail("seed:N"),
+            _colour(), alt.Detail("seed:N"),
         )  # fmt: skip
         level = alt.Chart(alt.Data(values=[{"level": log(11)}])).mark_rule(
             strokeDash=[4, 4], color="#666"
@@ -168,21 +165,20 @@ def _contributions(study: Study) -> dict[str, Any]:
 
     rows = [
         {"kind": one.network.kind, "seed": one.network.seed, "site": site,
-         "share": step["k"] / width, "score": step["score"]}
+         "k": step["k"], "score": step["score"]}
         for one in study.networks
         for (what, site), run in one.runs.items()
         if what == DECODED
-        for width in [max(step["k"] for step in run.result.tables["curve"])]
-        for step in run.result.tables["curve"]
+        for step in run.result.tables["curve"]  # empty where nothing can be decoded
     ]  # fmt: skip
     panels = []
     for site in sorted({row["site"] for row in rows}):
         mine = [row for row in rows if row["site"] == site]
         base = alt.Chart(alt.Data(values=mine)).encode(
-            alt.X("share:Q", title="share of dimensions taken over"),
-            _colour([row["kind"] for row in mine]),
+            alt.X("k:Q", title="dimensions taken over"),
+            _colour(),
         )
-        thin = base.mark_line(opacity=0.25, strokeWidth=1).encode(
+        thin = base.mark_line(opacity=0.35, strokeWidth=1).encode(
             alt.Y("score:Q", title="error / error with none"), alt.Detail("seed:N")
         )
         thick = base.mark_line(strokeWidth=2.5).encode(alt.Y("mean(score):Q", title=""))

@@ -51,6 +51,11 @@ class Measures:
         return float(np.mean(values)) if values else float("nan")
 
     @property
+    def corpus(self) -> str:
+        """Name of the corpus."""
+        return self.rows[0].corpus
+
+    @property
     def modules(self) -> list[str]:
         """Sites of all modules that every kind has, the first first."""
         return sorted({row.module for row in self.rows if row.module.startswith("layers.")})

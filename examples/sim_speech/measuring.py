@@ -9,12 +9,11 @@ from actlas import StoredRun
 from .measures import Measured, Measures
 from .study import DECODED, FACTORS, HISTORY, LAW, ONSET, VOICE, Studied, Study
 
-# name here, column of the summary
+# Name here, and score. Of the table and not of the summary, which is silent where nothing is read:
+# what has collapsed is to be shown, too.
 LAWS = {"marginal KL": "marginal_kl", "total correlation": "total_correlation", "rate": "rate"}
-SCORES = {
-    "disentanglement excess": "disentanglement", "completeness excess": "completeness",
-    "MIG excess": "mig", "SAP excess": "sap", "Gini excess": "concentration",
-}  # fmt: skip
+AXES = {"disentanglement": "disentanglement", "completeness": "completeness", "MIG": "mig",
+        "SAP": "sap"}  # fmt: skip
 DECODES = {
     "ICS area": "area", "decoder error": "test_error", "prior realism": "prior",
     "midpoint realism": "midpoint", "linearity": "linearity",
@@ -39,7 +38,7 @@ def measured(study: Study) -> Measures:
 def _of(one: Studied) -> Found:
     for (what, site), run in one.runs.items():
         if what == HISTORY:
-            yield from ((row["site"], "nce", row["nce"]) for row in run.result.tables["modules"])
+            yield from ((row["module"], "nce", row["nce"]) for row in run.result.tables["modules"])
         else:
             yield from ((site, name, value) for name, value in READ[what](run))
 
@@ -49,21 +48,32 @@ def summary(run: StoredRun) -> Row:
     return next(iter(run.result.tables["summary"]))
 
 
+def _scores(run: StoredRun) -> dict[str, list[Row]]:
+    found: dict[str, list[Row]] = {}
+    for row in run.result.tables["scores"]:
+        found.setdefault(row["score"], []).append(row)
+    return found
+
+
 def _law(run: StoredRun) -> Values:
-    row = summary(run)
-    for name, column in LAWS.items():
-        yield name, row[column]
-    if row["active_units"] is not None:
-        yield "active share", row["active_units"] / row["width"]
+    scores = _scores(run)
+    for name, score in LAWS.items():
+        yield from ((name, row["value"]) for row in scores.get(score, ()))
+    for row in scores.get("active_units", ()):
+        yield "active share", row["value"] / summary(run)["width"]
 
 
 def _factors(run: StoredRun) -> Values:
-    row = summary(run)
-    for name, column in SCORES.items():
-        yield name, row[column]
-    factors = list(run.result.tables["factors"])
-    if factors:
-        yield "Gini", sum(f["gini"] for f in factors) / len(factors)
+    scores = _scores(run)
+    for name, score in AXES.items():
+        for row in scores.get(score, ()):
+            yield name, row["value"]
+            yield f"{name} excess", row["excess"]
+    read = {row["factor"] for row in run.result.tables["factors"] if row["readable"]}
+    some = [row for row in scores.get("gini", ()) if row["factor"] in read]
+    if some:
+        yield "Gini", sum(row["value"] for row in some) / len(some)
+        yield "Gini excess", sum(row["excess"] for row in some) / len(some)
     yield from _accuracies(run)
 
 

@@ -1,5 +1,6 @@
 """The page, the verdicts as JSON and Markdown, and all numbers as CSV."""
 
+import shutil
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from math import isnan
@@ -47,14 +48,19 @@ def _part(study: Study, folder: Path, named: bool) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def _sounds(study: Study, folder: Path) -> Iterator[tuple[str, list[str]]]:
+def _sounds(study: Study, folder: Path) -> Iterator[tuple[str, list[tuple[str, str]]]]:
     """Write what the second module of two networks decodes to; yields what it is, and files."""
     for kind in (SIM, GIM):
         run = study.one(kind).runs[DECODED, "layers.1"]
         to = folder / "sounds" / f"{study.corpus.name}-{kind}"
-        files = write_sounds(run.result, to) if "waves" in run.result.arrays else []
+        shutil.rmtree(to, ignore_errors=True)  # of an earlier page
+        some = run.result.arrays["waves"].size  # none where nothing can be decoded
+        files = write_sounds(run.result, to) if some else []
         if files:
-            yield f"{kind}, second module, decoded", [str(f.relative_to(folder)) for f in files]
+            yield (
+                f"{kind}, second module, decoded",
+                [(f.stem, str(f.relative_to(folder))) for f in files],
+            )
 
 
 def _facts(studies: Sequence[Study]) -> dict[str, str]:
