@@ -63,29 +63,29 @@ def plugin(tmp_path):
 @pytest.mark.usefixtures("installed")
 def test_schemes_are_known_before_anything_is_imported():
     found = Registry()
-    fake = ["fake_broken_loader", "fake_misnamed_loader", "fake_wrong", "sim"]
-    assert found.loader_names == [*fake, "toy"]
+    fake = ["fake_broken_loader", "fake_misnamed_loader", "fake_wrong"]
+    assert found.loader_names == [*fake, "sim", "spikes", "toy"]
     assert not any(name.startswith("actlas_fake") for name in sys.modules)
-    assert "sim" not in found.names
-    found.loader("sim")
+    assert "spikes" not in found.names
+    found.loader("spikes")
     assert [n for n in sys.modules if n.startswith("actlas_fake")] == ["actlas_fake_sim"]
 
 
 @pytest.mark.usefixtures("installed")
 def test_a_strangers_model_is_loaded_by_its_scheme_and_extracted(sqlite_store):
-    model = actlas.load_model("sim:6", device="cpu")
-    assert (model.spec, model.architecture, model.dtype) == ("sim:6", "Spikes", "float32")
-    made = sqlite_store.extract("sim:6", Dataset.of(["ab", "c"]), device="cpu", dtype="float32")
+    model = actlas.load_model("spikes:6", device="cpu")
+    assert (model.spec, model.architecture, model.dtype) == ("spikes:6", "Spikes", "float32")
+    made = sqlite_store.extract("spikes:6", Dataset.of(["ab", "c"]), device="cpu", dtype="float32")
     assert [a.site for a in made.sites] == ["embed", "layers.0", "layers.1"]
     embedding = model.module.embedding(torch.tensor([97, 98, 99])).detach()
     assert torch.equal(torch.from_numpy(made.activations("embed").numpy()), embedding)
-    half = actlas.load_model("sim:6", device="cpu", compute_dtype="bfloat16")
+    half = actlas.load_model("spikes:6", device="cpu", compute_dtype="bfloat16")
     assert half.dtype == "bfloat16"
 
 
 @pytest.mark.usefixtures("installed")
 def test_an_analysis_that_needs_the_model_loads_it_by_its_scheme(sqlite_store):
-    made = sqlite_store.extract("sim:6", Dataset.of(["ab", "c"]), "layers.0", device="cpu")
+    made = sqlite_store.extract("spikes:6", Dataset.of(["ab", "c"]), "layers.0", device="cpu")
 
     @actlas.analysis(version=1, arrays={"bias": "(width,) of the first layer"})
     def bias(acts: actlas.Activations, weights: actlas.Weights) -> actlas.Result:
@@ -93,7 +93,7 @@ def test_an_analysis_that_needs_the_model_loads_it_by_its_scheme(sqlite_store):
         return actlas.Result(arrays={"bias": weights["layers.0.bias"]})
 
     (run,) = sqlite_store.run(bias, made, "layers.0", device="cpu")
-    own = actlas.load_model("sim:6", device="cpu").weights["layers.0.bias"]
+    own = actlas.load_model("spikes:6", device="cpu").weights["layers.0.bias"]
     assert run.result.arrays["bias"].tolist() == own.tolist()
 
 
@@ -102,12 +102,12 @@ def test_an_analysis_that_needs_the_model_loads_it_by_its_scheme(sqlite_store):
     ("spec", "error", "said"),
     [
         (
-            "smi:6",
+            "spiks:6",
             ModelError,
-            r"unknown scheme 'smi' in 'smi:6'; there is hf, .*, sim",
+            r"unknown scheme 'spiks' in 'spiks:6'; there is hf, .*, spikes",
         ),
         ("fake_broken_loader:x", PluginError, "of actlas-fake fails: RuntimeError: this plugin is"),
-        ("fake_misnamed_loader:x", PluginError, "gives the loader 'sim'; it must agree"),
+        ("fake_misnamed_loader:x", PluginError, "gives the loader 'spikes'; it must agree"),
         ("fake_wrong:x", PluginError, r"'fake_wrong' returns str; it must return a LoadedModel\("),
     ],
 )
@@ -120,15 +120,16 @@ def test_a_scheme_that_is_unknown_or_broken_is_refused_in_one_line(spec, error, 
 @pytest.mark.usefixtures("installed")
 def test_the_plugin_list_shows_loaders():
     rows = {row["name"]: row for row in plugin_list()}
-    assert rows["sim:"]["summary"] == "A simulated network of the width named: sim:WIDTH."
-    assert rows["sim:"]["source"] == "actlas-fake"
+    assert rows["spikes:"]["summary"] == "A simulated network of the width named: spikes:WIDTH."
+    assert rows["spikes:"]["source"] == "actlas-fake"
     assert rows["fake_broken_loader:"]["summary"].startswith("broken: plugin 'fake_broken_loader'")
     assert "spectrum" in rows
 
 
 @pytest.mark.usefixtures("installed")
 @pytest.mark.parametrize(
-    ("only", "there"), [("sim", ["sim", "toy"]), ("", ["toy"]), ("fake_norms", ["toy"])]
+    ("only", "there"),
+    [("spikes", ["sim", "spikes", "toy"]), ("", ["sim", "toy"]), ("fake_norms", ["sim", "toy"])],
 )
 def test_the_environment_says_which_loaders_are_admitted(monkeypatch, only, there):
     monkeypatch.setenv("ACTLAS_PLUGINS", only)
@@ -144,7 +145,7 @@ def test_a_file_gives_its_loaders_on_the_command_line(plugin, tmp_path):
     shown = good("plugins", "list", "--plugin", plugin, "--json").json
     assert "tiny:" in {row["name"] for row in shown}
     assert fails("sites", "tiny:x") == (
-        "unknown scheme 'tiny' in 'tiny:x'; there is hf, actlas, torch, toy"
+        "unknown scheme 'tiny' in 'tiny:x'; there is hf, actlas, torch, sim, toy"
     )
 
 

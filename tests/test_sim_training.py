@@ -22,6 +22,8 @@ from actlas.plugins.sim import Hooks, build, read_clips, recipe, train_sim
 from actlas.plugins.sim.metrics import Metrics, Watch, beta_in, read_metrics
 from actlas.plugins.sim.steps import local_losses
 
+from .test_cli import fails, good
+
 SMALL = {
     "channels": 8, "steps": 3, "negatives": 10, "window": 16, "batch": 8, "crop": 2560, "epochs": 2,
     "held_out": 0.2, "warmup": 1,
@@ -417,3 +419,22 @@ def test_texts_and_clips_without_labels_are_refused(tones, tmp_path):
     clips = clips_of(actlas.read_dataset(table))
     with pytest.raises(LabelError, match="1 of 24 clips have no label 'side'"):
         clips.classes("side")
+
+
+def test_the_commands_train_and_say_what_came_of_it(tones, tmp_path):
+    source = str(Path(tones.media[0].path).parent)
+    sizes = ["--channels", "8", "--crop", "2560", "--steps", "3", "--batch", "8", "--epochs", "1"]
+    given = ["train", "sim", source, "-o", str(tmp_path / "m"), *sizes, "--beta", "0.5", "--json"]
+    found = good(*given).json
+    assert found["model"] == f"sim:{tmp_path / 'm'}"
+    assert [one["module"] for one in found["modules"]] == ["layers.0", "layers.1", "layers.2"]
+    assert found["log(N + 1)"] == pytest.approx(log(11))
+    stored = json.loads((tmp_path / "m" / "config.json").read_text())
+    assert (stored["beta"], stored["channels"], stored["kind"]) == (0.5, 8, "sim")
+    assert "beta 0.5 (now 0.1)" in fails(*given[:-3], "--beta", "0.1")
+    labelled = ["--name-labels", "p{pitch}_{take}", "--labels", "pitch"]
+    twin = good("train", "supervised", source, "-o", tmp_path / "s", *sizes, *labelled, "--json")
+    assert twin.json["modules"][0]["module"] == "classifier"
+    for kind in ("gim", "cpc"):
+        none = good("train", kind, source, "-o", tmp_path / kind, *sizes[:-1], "0", "--json")
+        assert none.json["modules"] == []

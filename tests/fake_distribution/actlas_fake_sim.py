@@ -30,14 +30,14 @@ def collate(texts: list[str]) -> dict[str, torch.Tensor]:
     return {"codes": codes, "attention_mask": mask}
 
 
-@loader("sim")
-def sim(rest: str, *, device: str, compute_dtype: str, trust_remote_code: bool) -> LoadedModel:
-    """A simulated network of the width named: sim:WIDTH."""
+@loader("spikes")
+def spikes(rest: str, *, device: str, compute_dtype: str, trust_remote_code: bool) -> LoadedModel:
+    """A simulated network of the width named: spikes:WIDTH."""
     torch.manual_seed(0)
     device = pick_device(device)
     module = Spikes(int(rest)).eval().to(device, getattr(torch, compute_dtype))
     feed = TorchFeed(collate, forward=module.forward)
-    return LoadedModel(f"sim:{rest}", module, feed, f"simulated {rest}", device)
+    return LoadedModel(f"spikes:{rest}", module, feed, f"simulated {rest}", device)
 
 
 @loader("fake_wrong")

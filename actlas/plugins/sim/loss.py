@@ -131,7 +131,7 @@ def _negatives(
         return (ahead[..., None] + torch.randint(1, every, shape, generator=generator)) % every
     if mode == "shared":
         drawn = [torch.randperm(every, generator=generator) for _ in range(count)]
-        return torch.stack([one[rows] for one in drawn], 1)
+        return torch.stack([one[: len(rows)] for one in drawn], 1)
     order = torch.rand((count, batch, frames), generator=generator).argsort(2)
     order += torch.arange(0, every, frames)[:, None]  # (N, B, T)
     return order.view(count, -1)[:, rows].T
@@ -141,16 +141,16 @@ def _scores(
     predicted: Tensor, target: Tensor, future: Tensor, drawn: Tensor
 ) -> tuple[Tensor, Tensor]:
     """Products of predictions (B·T', K, C) with the true frames and with the negatives."""
-    per_step = drawn.dim() == 3
-    places = torch.cat([future[..., None] if per_step else future, drawn], -1).to(target.device)
-    table = target.reshape(-1, target.shape[2])
-    chosen = table.index_select(0, places.view(-1)).view(*places.shape, -1)
-    if per_step:
-        scores = (chosen @ predicted[..., None])[..., 0]  # (B·T', K, 1 + N)
-        return scores[..., 0], scores[..., 1:]
-    scores = predicted @ chosen.transpose(1, 2)  # (B·T', K, K + N)
-    steps = predicted.shape[1]
-    return scores[..., :steps].diagonal(dim1=1, dim2=2), scores[..., steps:]
+    rows = target.reshape(-1, target.shape[2])
+
+    def chosen(places: Tensor) -> Tensor:
+        found = rows.index_select(0, places.reshape(-1).to(rows.device))
+        return found.view(*places.shape, -1)
+
+    positive = (predicted * chosen(future)).sum(2)
+    if drawn.dim() == 3:
+        return positive, (chosen(drawn) @ predicted[..., None])[..., 0]
+    return positive, predicted @ chosen(drawn).transpose(1, 2)
 
 
 def kl_terms(mu: Tensor, logvar: Tensor) -> Tensor:
@@ -171,7 +171,17 @@ class Rate:
     paper_compat: Tensor
 
 
-def kl_rate(mu: Tensor, logvar: Tensor) -> Rate:
-    """Reduce the KL of posteriors (batch, C, frames) in both ways."""
-    mean = kl_terms(mu, logvar).mean()
+def kl_rate(mu: Tensor, logvar: Tensor, std: Tensor | None = None) -> Rate:
+    """Reduce the KL of posteriors (batch, C, frames) in both ways.
+
+    std: exp(logvar / 2), where it is there already.
+    """
+    std = (logvar / 2).exp() if std is None else std
+    squares = _norm2(mu) + _norm2(std)  # as products of vectors, without what `kl_terms` holds
+    mean = ((squares - logvar.sum()) / mu.numel() - 1) / 2
     return Rate(mean * mu.shape[1], mean * mu.shape[2])
+
+
+def _norm2(x: Tensor) -> Tensor:
+    flat = x.reshape(-1)
+    return flat @ flat

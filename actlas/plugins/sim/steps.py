@@ -21,7 +21,7 @@ class ModuleLoss:
 
     total: what is minimised, NCE + β·KL; None of a module that is not trained.
     rate: None where there is no distribution. mean, variance: (C,) of the posterior means over
-        clips and frames, None of a GRU.
+        clips and the frames scored, None of a GRU.
     """
 
     total: Tensor | None
@@ -38,12 +38,11 @@ def generator(device: str | torch.device, *parts: object) -> torch.Generator:
     return torch.Generator(device).manual_seed(seed)
 
 
-def sampled(mu: Tensor, logvar: Tensor | None, noise: torch.Generator) -> Tensor:
-    """Draw from a posterior, reparametrised; the mean itself where there is no variance."""
-    if logvar is None:
+def sampled(mu: Tensor, std: Tensor | None, noise: torch.Generator) -> Tensor:
+    """Draw from a posterior, reparametrised; the mean itself where there is no deviation."""
+    if std is None:
         return mu
-    drawn = torch.randn(mu.shape, generator=noise, device=mu.device)
-    return torch.addcmul(mu, (logvar / 2).exp(), drawn)
+    return torch.addcmul(mu, std, torch.randn(mu.shape, generator=noise, device=mu.device))
 
 
 def kl_penalty(rate: Rate, config: SimConfig, frames: int) -> Tensor:
@@ -72,13 +71,16 @@ def local_losses(
         with torch.set_grad_enabled(trained and torch.is_grad_enabled()), _precision(wave, config):
             mu, logvar = block.posterior(x)
         with torch.set_grad_enabled(trained and torch.is_grad_enabled()):
-            mu, logvar = mu.float(), None if logvar is None else logvar.float()
-            z = sampled(mu, logvar, noise)
+            mu, rate, std = mu.float(), None, None
+            if logvar is not None:
+                logvar = logvar.float()
+                std = (logvar / 2).exp()
+                rate = kl_rate(mu, logvar, std)
+            z = sampled(mu, std, noise)
             span = draw_span(z.shape[2], config.window, places)
-            part = None if logvar is None else logvar[:, :, span]
-            context = sampled(mu[:, :, span], part, noise)
+            context = sampled(mu[:, :, span], None if std is None else std[:, :, span], noise)
             scored = _scored(network, index, context, z, span, places)
-            found.append(_local(config, scored, mu, logvar, beta, trained))
+            found.append(_local(config, scored, mu, rate, beta, span, trained))
         x = z.detach() if config.isolated else z
     if network.context is not None:
         found.append(_context_loss(network, x, seed))
@@ -97,7 +99,7 @@ def end_loss(network: SimNetwork, wave: Tensor, seed: Sequence[object]) -> list[
     _, places = _generators(wave, 0, seed)
     span = draw_span(z.shape[2], config.window, places)
     scored = _scored(network, 0, z[:, :, span], z, span, places)
-    return [_local(config, scored, z, None, 0.0, True)]
+    return [_local(config, scored, z, None, 0.0, span, True)]
 
 
 def class_loss(network: SimNetwork, wave: Tensor, labels: Tensor) -> list[ModuleLoss]:
@@ -137,14 +139,14 @@ def _scored(
 
 
 def _local(
-    config: SimConfig, scored: InfoNCE, mu: Tensor, logvar: Tensor | None, beta: float,
-    trained: bool,
+    config: SimConfig, scored: InfoNCE, mu: Tensor, rate: Rate | None, beta: float,
+    span: slice, trained: bool,
 ) -> ModuleLoss:  # fmt: skip
-    rate = None if logvar is None else kl_rate(mu, logvar)
     total = scored.loss
     if rate is not None:
         total = total + beta * kl_penalty(rate, config, mu.shape[2])
-    variance, mean = torch.var_mean(mu.detach(), (0, 2), correction=0)
+    seen = mu.detach()[:, :, span].transpose(1, 2).flatten(0, 1)
+    variance, mean = torch.var_mean(seen, 0, correction=0)
     return ModuleLoss(
         total if trained else None, scored.loss.detach(), scored.accuracy, rate, mean, variance
     )
