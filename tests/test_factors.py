@@ -128,7 +128,7 @@ def test_rows_that_are_not_finite_are_dropped_from_all(filled):
 
 
 def test_an_unknown_label_set_is_named_with_those_there_are(filled):
-    with pytest.raises(LabelError, match="no label set 'nope'.*digit"):
+    with pytest.raises(LabelError, match=r"no label set 'nope'.*digit"):
         filled.run(seen, sites="one", labels="digit,nope")
 
 

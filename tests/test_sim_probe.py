@@ -153,15 +153,43 @@ def test_probes_are_those_of_scikit_learn():
             known = LogisticRegression(C=C, solver="newton-cholesky", tol=1e-10)
             known.fit(X[rows].astype(float), y[rows])
             near = 5e-3 * float(np.abs(known.coef_).max())
-            assert found.weights[p].numpy().T == pytest.approx(known.coef_, abs=near)
-            assert found.logits(torch.from_numpy(X), p).softmax(1).numpy() == pytest.approx(
-                known.predict_proba(X), abs=2e-3
-            )
+            weights = found.weights[p].numpy().T
+            assert weights == pytest.approx(known.coef_, abs=near)
+            chances = found.logits(torch.from_numpy(X), p).softmax(1).numpy()
+            assert chances == pytest.approx(known.predict_proba(X), abs=2e-3)
         target = torch.from_numpy(X[:, :1] * 2.0 + y[:, None])
         W, b = ridge(torch.from_numpy(X).double(), target, [C])
         known = Ridge(alpha=1 / C).fit(X.astype(float), target[:, 0].numpy())
         assert W[0][:, 0].numpy() == pytest.approx(known.coef_, abs=1e-6)
         assert float(b) == pytest.approx(known.intercept_, abs=1e-6)
+
+
+def test_the_density_of_weights_and_the_auc_are_those_of_scipy_and_scikit_learn():
+    from scipy.stats import gaussian_kde
+    from sklearn.metrics import f1_score, roc_auc_score
+
+    from actlas.plugins.sim.probing import measured, report
+
+    w, at = np.random.default_rng(0).standard_normal(50), np.linspace(-1, 1, 9)
+    kde = gaussian_kde(w, lambda made: 0.5 * made.scotts_factor())
+    assert report._density(w, at) == pytest.approx(kde(at), rel=1e-9)
+    rng = np.random.default_rng(1)
+    outputs, codes = np.log(rng.dirichlet(np.ones(3), 200)), rng.integers(0, 3, 200)
+    outputs[:50] = outputs[0]  # ties
+    task = measured.Task(
+        measured.Task.of(*_halves(codes)).target, codes, codes, None, None, codes, codes
+    )
+    _, f1, auc = measured._by_class(task, outputs)
+    assert f1 == pytest.approx(f1_score(codes, outputs.argmax(1), average="macro"))
+    assert auc == pytest.approx(roc_auc_score(codes, np.exp(outputs), multi_class="ovr"))
+
+
+def _halves(codes):
+    from actlas.plugins.sim.probing.rows import Split, Target
+
+    half = np.arange(len(codes)) % 2
+    sides = Split(np.flatnonzero(half == 0), np.flatnonzero(half), half[half == 0])
+    return Target("y", ("a", "b", "c"), codes), sides, np.arange(len(codes))
 
 
 def test_r2_and_information_of_single_dimensions_are_those_of_scikit_learn():
@@ -437,3 +465,16 @@ def test_what_is_no_log_variance_is_refused():
 )
 def test_it_conforms(check):
     check()
+
+
+def test_rows_to_test_on_have_no_say_in_the_scale():
+    from actlas.plugins.sim.probing.probes import Sides
+
+    _, sides, _ = _halves(np.arange(100) % 3)
+    X = np.random.default_rng(0).standard_normal((100, 3)).astype(np.float32)
+    before = Sides.of(X, sides, True).train
+    X[sides.test] += 100
+    after = Sides.of(X, sides, True)
+    assert torch.equal(after.train, before)
+    assert before.std(0, correction=0).tolist() == pytest.approx([1, 1, 1], abs=1e-5)
+    assert after.test.mean() > 50

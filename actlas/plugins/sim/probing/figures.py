@@ -155,34 +155,44 @@ def topk(tables: Tables) -> Any:
              "order": ORDERS[row["order"], row["method"]]}
             for row in tables["topk"] if row["factor"] == factor["factor"]
         ]  # fmt: skip
-        if not rows:
-            continue
-        numbers = factor["kind"] == "continuous"
-        lines = (
-            alt.Chart(alt.InlineData(values=rows))
-            .mark_line(point=True)
-            .encode(
-                alt.X("k:Q", title="dimensions").scale(type="log", base=2),
-                alt.Y("accuracy:Q", title="R²" if numbers else "accuracy").scale(
-                    domain=[min(0, max(-1, *(r["accuracy"] for r in rows)))
-                            if numbers else 0, 1], clamp=True),
-                alt.Color("order:N", title=None, sort=list(ORDERS.values())).legend(
-                    orient="bottom", columns=2, labelLimit=200),
-            )
-        )  # fmt: skip
-        chance = alt.Chart(alt.InlineData(values=[{"accuracy": factor["majority"]}]))
-        rule = chance.mark_rule(strokeDash=[4, 3]).encode(alt.Y("accuracy:Q"))
-        few = factor["k90"]
-        title = alt.Title(
-            factor["factor"],
-            subtitle=f"90 % kept by {few:.0f} dimensions" if few and few == few else
-            "not read above chance",
-        )  # fmt: skip
-        panels.append((lines + rule).properties(width=260, height=200, title=title))
+        if rows:
+            panels.append(_curves(factor, rows))
     if not panels:
         return _nothing("no refits of k dimensions: run with --topk and factors")
     title = alt.Title("Accuracy from k dimensions", subtitle="dashed: the commonest class")
     return alt.concat(*panels, columns=2).properties(title=title)
+
+
+def _curves(factor: Mapping[str, Any], rows: list[dict[str, Any]]) -> Any:
+    import altair as alt
+
+    numbers = factor["kind"] == "continuous"
+    least = max(-1.0, min(0.0, *(row["accuracy"] for row in rows)))
+    accuracy = alt.Y("accuracy:Q", title="R²" if numbers else "accuracy")
+    lines = (
+        alt.Chart(alt.InlineData(values=rows))
+        .mark_line(point=True, clip=True)
+        .encode(
+            alt.X("k:Q", title="dimensions").scale(type="log", base=2),
+            accuracy.scale(domain=[least, 1]),
+            alt.Color("order:N", title=None, sort=list(ORDERS.values())).legend(
+                orient="bottom", columns=2, labelLimit=200
+            ),
+        )
+    )
+    chance = alt.Chart(alt.InlineData(values=[{"accuracy": factor["majority"]}]))
+    rule = chance.mark_rule(strokeDash=[4, 3]).encode(alt.Y("accuracy:Q"))
+    title = alt.Title(factor["factor"], subtitle=_kept(factor))
+    return (lines + rule).properties(width=260, height=200, title=title)
+
+
+def _kept(factor: Mapping[str, Any]) -> str:
+    if factor["readable"]:
+        return f"90 % kept by {factor['k90']:.0f} dimensions"
+    draws = factor["draw_accuracy"]
+    if draws is None or draws != draws:
+        return "not above chance"
+    return f"{draws:.2f} from draws of the posterior: not read"
 
 
 def importance(tables: Tables) -> Any:

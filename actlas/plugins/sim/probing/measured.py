@@ -157,7 +157,6 @@ def _by_class(task: Task, outputs: Array) -> tuple[float | None, float | None, f
     if task.values is not None:
         return None, None, None
     from scipy.special import softmax
-    from scipy.stats import rankdata
 
     known = task.test_codes >= 0
     codes, predicted = task.test_codes[known], outputs[known].argmax(1)
@@ -165,7 +164,14 @@ def _by_class(task: Task, outputs: Array) -> tuple[float | None, float | None, f
     hits = np.bincount(codes[codes == predicted], minlength=classes)
     there, named = (np.bincount(c, minlength=classes) for c in (codes, predicted))
     f1 = 2 * hits / np.maximum(there + named, 1)
-    ranks = rankdata(softmax(outputs[known], axis=1), axis=0)
-    own = np.array([ranks[codes == k, k].sum() for k in range(classes)])
+    chances = softmax(outputs[known], axis=1)
+    own = np.array([_ranks(chances[:, k])[codes == k].sum() for k in range(classes)])
     auc = (own - there * (there + 1) / 2) / np.maximum(there * (n - there), 1)
     return float((hits / there).mean()), float(f1.mean()), float(auc.mean())
+
+
+def _ranks(column: Array) -> Array:
+    """Rank of each number from 1, equal ones the mean of theirs."""
+    ordered = np.sort(column)
+    ends = (np.searchsorted(ordered, column, side) for side in ("left", "right"))
+    return np.asarray((sum(ends) + 1) / 2)
