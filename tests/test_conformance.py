@@ -57,6 +57,7 @@ def why(bad, check):
 # With their defaults these need what cannot be made up; tests of their own give it.
 SETTINGS: dict[str, dict[str, Any]] = {
     "convexity_euclidean": {"decision": "centroid"},
+    "sim_decode": {"target": "site", "epochs": 5, "pairs": 20, "steps": 3},
     "decomposition_study": {"inputs": {"runs": example()}, "qualities": QUALITIES, "draws": 100},
 }
 # They need a model, which test_decomposition_analysis gives them.

@@ -16,7 +16,6 @@ from .decoders import (
     Latents,
     Scale,
     Training,
-    error,
     row_decoder,
     seeded,
     wave_decoder,
@@ -28,7 +27,7 @@ from .sound import Form
 from .stack import Loss, loss_of
 from .tables import TABLES, Path, Realism, Step, Summary
 from .targets import Target
-from .views import View
+from .views import View, error
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -145,7 +144,7 @@ def sim_decode(
     )  # fmt: skip
     made = _trained(latents, aim, parts, how, loss)
     on = _measured(made, latents, aim, parts, units, seed)
-    head = _summary(made, latents, aim, parts, seed)
+    head = _summary(on.view, latents, aim, parts, seed)
     said = _remarks(on, latents, head["test_error"], others, sampled)
     if not head["informative"]:
         return _uninformative(head, on, said)
@@ -206,9 +205,7 @@ def _measured(
     return Measured(view, latents.mean[items], goals, real, drawn, units, generator)
 
 
-def _summary(
-    made: Decoder, latents: Latents, aim: Target, parts: _Parts, seed: int
-) -> dict[str, Any]:
+def _summary(view: View, latents: Latents, aim: Target, parts: _Parts, seed: int) -> dict[str, Any]:
     """Return what is known of a decoder by its errors: columns of `Summary`."""
     import torch
 
@@ -218,8 +215,8 @@ def _summary(
         places = torch.from_numpy(rows[:, None] if aim.stack is None else items)
         goals = _goals(aim, places.numpy(), samples, latents.mean.device)
         drawn = latents.drawn(places, generator)
-        own = error(made, drawn, goals)
-        return own, own if latents.logvar is None else error(made, latents.mean[places], goals)
+        own = error(view, drawn, goals)
+        return own, own if latents.logvar is None else error(view, latents.mean[places], goals)
 
     train, _ = errors(parts.train_rows, parts.train_items, parts.train)
     test, mean = errors(parts.test_rows, parts.test_items, parts.test)

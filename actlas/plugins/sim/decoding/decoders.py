@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 Kind = Literal["mlp", "ridge"]
-BLOCK = 4096  # frames decoded at once
+STEPS = 32  # of an epoch, at least: batches of few rows are small
 DRAWN = 10.0  # log-variances are cut at ±10
 
 
@@ -146,7 +146,8 @@ def _mlp(
     optimiser = torch.optim.AdamW(network.parameters(), how.lr)
     for epoch in range(how.epochs):
         total = 0.0
-        for some in batches(len(rows), how.batch, generator):
+        size = min(how.batch, max(16, len(rows) // STEPS))
+        for some in batches(len(rows), size, generator):
             made = network(inputs.to(latents.drawn(rows[some], generator)))
             total += _step(optimiser, (made - goals[some]).square().mean()) * len(some)
         tell(f"epoch {epoch + 1} of {how.epochs}, error {total / len(rows):.3f}")
@@ -192,18 +193,3 @@ def _step(optimiser: Any, loss: "Tensor") -> float:
     torch.autograd.backward(loss)
     optimiser.step()
     return float(loss.detach())
-
-
-def error(decoder: Decoder, latents: "Tensor", goals: "Tensor") -> float:
-    """Return the squared error of latents (n, frames, width) / that of the training mean.
-
-    goals: (n, frames, channels) in the target's own units; every channel weighs alike.
-    """
-    import torch
-
-    goals = decoder.scale.to(goals)
-    squared, some = 0.0, max(1, BLOCK // latents.shape[1])
-    with torch.no_grad():
-        for z, y in zip(torch.split(latents, some), torch.split(goals, some), strict=True):
-            squared += float((decoder.decode(z) - y).square().double().sum())
-    return squared / max(float(goals.square().double().sum()), 1e-30)

@@ -34,15 +34,13 @@ def _strip(tables: Mapping[str, ResultTable], kind: str) -> list[dict[str, Any]]
     """Rows of the strips of a kind; a channel is drawn by its place, so that all are as high."""
     table = tables["strips"]
     mine = table["strip"] == kind
-    columns = {
-        name: table[name][mine] for name in ("number", "step", "at", "frame", "channel", "value")
-    }
-    levels = {v: i for i, v in enumerate(np.unique(columns["channel"]).tolist())}
-    rows = [dict(zip(columns, map(_plain, values), strict=True))
-            for values in zip(*columns.values(), strict=True)]  # fmt: skip
-    for row in rows:
-        row["level"] = levels[row["channel"]]
-    return rows
+    names = ("number", "step", "at", "frame", "channel", "value")
+    columns = {name: table[name][mine] for name in names}
+    columns["level"] = np.unique(columns["channel"], return_inverse=True)[1]
+    return [
+        dict(zip(columns, map(_plain, values), strict=True))
+        for values in zip(*columns.values(), strict=True)
+    ]
 
 
 def _plain(value: Any) -> float | int:
@@ -92,8 +90,8 @@ def traversal(tables: Mapping[str, ResultTable]) -> Any:
         format=".1f", labelOverlap=True, labelAngle=0
     )
     heat = _heat(rows, x, channel, f"Δ {value}", True).properties(width=130, height=110)
-    facet = alt.Facet("name:N", sort=names, title=None, columns=4)
-    return heat.properties(data=alt.InlineData(values=rows)).facet(facet).properties(
+    facet = alt.Facet("name:N", sort=names, title=None)
+    return heat.properties(data=alt.InlineData(values=rows)).facet(facet, columns=4).properties(
         title=alt.Title("Traversals of the dimensions of most effect",
                         subtitle="difference to the mean over the traversal")
     )  # fmt: skip

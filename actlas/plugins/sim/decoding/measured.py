@@ -7,9 +7,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from . import measures
-from .decoders import Scale, error
+from .decoders import Scale
 from .tables import Dimension, Path, Realism, Step
-from .views import View
+from .views import View, error
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -96,7 +96,7 @@ def masked_error(on: Measured, hidden: NDArray[np.bool_]) -> float:
 
     mask = torch.from_numpy(hidden).to(on.items.device)
     latents = on.drawn.mean.where(mask, on.items[:BASES])
-    return error(on.view.decoder, latents, on.goals[:BASES])
+    return error(on.view, latents, on.goals[:BASES])
 
 
 def traversals(on: Measured, steps: int) -> NDArray[np.float64]:

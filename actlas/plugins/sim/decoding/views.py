@@ -13,6 +13,8 @@ from .targets import Target
 if TYPE_CHECKING:
     from torch import Tensor
 
+BLOCK = 4096  # frames decoded at once
+
 
 @dataclass(frozen=True, eq=False)
 class View:
@@ -79,3 +81,19 @@ def _spectra(waves: "Tensor", target: Target) -> "Tensor":
     assert target.bands is not None
     made = mel_decibels(waves, target.rate, target.bands.size, target.bands.count)
     return made.transpose(1, 2)
+
+
+def error(view: View, latents: "Tensor", goals: "Tensor") -> float:
+    """Return the squared error of latents (n, frames, width) / that of the training mean.
+
+    goals: (n, frames, channels) in the target's own units; every channel weighs alike. Of
+    waveforms it is that of log-mel spectra: phases cannot be foreseen.
+    """
+    import torch
+
+    goals = view.real(goals)
+    squared, some = 0.0, max(1, BLOCK // latents.shape[1])
+    with torch.no_grad():
+        for z, y in zip(torch.split(latents, some), torch.split(goals, some), strict=True):
+            squared += float((view.seen(z) - y).square().double().sum())
+    return squared / max(float(goals.square().double().sum()), 1e-30)
