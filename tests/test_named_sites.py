@@ -105,6 +105,11 @@ def test_named_sites_stand_in_the_order_of_the_forward_pass_with_their_own_posit
     ]
 
 
+def test_a_name_below_a_site_of_convolutions_is_laid_out_as_its_own_module_says():
+    site = model({"layers.1.state": "gru"}).sites["layers.1.state"]
+    assert (site.width, site.layout, site.frame) == (5, "tokens", (4,))
+
+
 @pytest.mark.parametrize(
     ("pattern", "wanted"),
     [

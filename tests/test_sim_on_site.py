@@ -77,6 +77,16 @@ def test_what_it_gives_is_what_stored_activations_of_the_site_give(on_bert, sqli
             np.testing.assert_allclose(stored, own[0].T.numpy(), atol=1e-5)
 
 
+def test_a_sample_of_a_posterior_depends_on_the_text_and_not_on_its_place_in_a_batch(on_bert):
+    model, data = on_bert[2], Dataset.of(["so it is"] * 3)
+    (site,) = model.select("sim.layers.0.sample")
+    encoded = model.feed.encode(data, range(3), site=site, max_length=model.max_length)
+    drawn = model.capture(model.feed.collate(encoded), [site])[site.name]
+    alone = model.capture(model.feed.collate(encoded[1:2]), [site])[site.name]
+    torch.testing.assert_close(drawn[1:2], alone, atol=1e-5, rtol=1e-5)
+    torch.testing.assert_close(drawn[0], drawn[2], atol=1e-5, rtol=1e-5)
+
+
 def test_a_row_of_hop_two_spans_two_tokens_and_is_special_where_both_are(on_bert, sqlite_store):
     model, data = on_bert[2], Dataset.of(TEXTS[:1])
     rows = sqlite_store.extract(model, data, "sim.layers.1").rows

@@ -1,16 +1,20 @@
 """Training models: toy models, and speech encoders."""
 
-from collections.abc import Callable, Mapping
+import re
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import replace
 from math import log
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from ..core import Dataset, read_dataset
+from .loading import load_model
 from .progress import bar, telling_bar
+from .store import open as open_store
 
 if TYPE_CHECKING:
-    from ..plugins.sim import TrainedSim
+    from ..plugins.sim import Hooks, TrainedSim
 
 
 def train_toy(folder: str | Path, *, force: bool = False, **task: Any) -> Mapping[str, Any]:
@@ -69,6 +73,7 @@ def train_speech(
     start: Path | None = None,
     device: str = "auto",
     force: bool = False,
+    store: str | None = None,
     progress: bool = False,
     say: Callable[[str], None] | None = None,
 ) -> Mapping[str, Any]:
@@ -77,12 +82,14 @@ def train_speech(
     data: recordings, by what `read_dataset` takes (reading: its options). recipe_name and
     settings: see `actlas.plugins.sim.recipe`. labels: label set of a supervised network's classes.
     start: folder of a network to begin with. force: begin again where the folder has a training.
-    say: is given what was done to recordings, and warnings, such as of collapse.
+    store: URL of a store in which the recordings are then extracted and the metrics kept (see
+    `keep_training`), None for none. say: is given what was done to recordings, and warnings, such
+    as of collapse.
 
     Returns model, kind, recipe, clips, epochs, log(N + 1), and of each module its last metrics and
     whether it counts as trained.
     """
-    from ..plugins.sim import Hooks, read_clips, recipe, train_sim
+    from ..plugins.sim import read_clips, recipe, train_sim
 
     told = say or (lambda text: None)
     changes = dict(settings or {})
@@ -101,19 +108,59 @@ def train_speech(
         classes, names = clips.classes(labels)
         config = replace(config, classes=names)
         clips = replace(clips, config=config)
-    with telling_bar(kind, config.epochs, shown=progress) as begin:
-        hooks = Hooks(
-            begin=lambda epoch: begin(f"epoch {epoch + 1}"),
-            warn=lambda text: told(f"warning: {text}"),
-        )
+    with epochs_shown(kind, config.epochs, told, progress) as hooks:
         done = train_sim(
             clips, Path(folder), classes=classes, start=start, device=device, force=force,
             hooks=hooks,
         )  # fmt: skip
-    return _speech_record(done, recipe_name, len(clips))
+    record = training_record(done, recipe_name, len(clips))
+    return {**record, **keep_training(store, done, dataset, device=device)}
 
 
-def _speech_record(done: "TrainedSim", recipe_name: str, clips: int) -> Mapping[str, Any]:
+@contextmanager
+def epochs_shown(
+    kind: str, epochs: int, told: Callable[[str], None], shown: bool
+) -> "Iterator[Hooks]":
+    """Show a bar over epochs, and say warnings."""
+    from ..plugins.sim import Hooks
+
+    with telling_bar(kind, epochs, shown=shown) as begin:
+        yield Hooks(
+            begin=lambda epoch: begin(f"epoch {epoch + 1}"),
+            warn=lambda text: told(f"warning: {text}"),
+        )
+
+
+def keep_training(
+    store: str | None, done: "TrainedSim", dataset: Dataset, *, prefix: str = "", device: str
+) -> Mapping[str, Any]:
+    """Extract what a network was trained on, one row a sample, and run `sim_training` there.
+
+    store: its URL; None keeps nothing. prefix: of the network's sites. Sites that cannot share an
+    extraction get one each; the run is of the last.
+
+    Returns store, extraction and, where there were epochs, run.
+    """
+    if store is None:
+        return {}
+    model = load_model(f"sim:{done.folder}", device=device)
+    stacks: dict[str, list[str]] = {}
+    for name in model.sites:
+        if re.fullmatch(rf"{re.escape(prefix)}(layers\.\d+|context)", name):
+            (site,) = model.select([name], "mean")
+            stacks.setdefault(site.stack, []).append(name)
+    with open_store(store) as opened:
+        for sites in stacks.values():
+            made = opened.extract(model, dataset, sites, pooling="mean", device=device)
+        kept = {"store": opened.url, "extraction": made.id}
+        if not done.metrics:  # the network before training
+            return kept
+        (run,) = opened.run("sim_training", made, device=device)
+        return {**kept, "run": run.id}
+
+
+def training_record(done: "TrainedSim", recipe_name: str, clips: int) -> Mapping[str, Any]:
+    """Say how a training ended; see `train_speech`."""
     config, verdicts = done.config, done.verdicts()
     names = ("module", "nce", "accuracy", "held_out_nce", "held_out_accuracy", "kl", "active_units")
     modules = [

@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from .common import json_option, print_record
+from .common import json_option, print_record, store_option
 
 READING = ("media", "name_labels", "split", "limit", "skip_bad")
 WHOLE, SHARE = click.IntRange(0), click.FloatRange(0, 1, max_open=True)
@@ -84,7 +84,14 @@ def _common(command: Any) -> Any:
                      help="small: minutes on two cores; paper: the published configuration."),
         click.option("-o", "--out", "folder", required=True, metavar="FOLDER",
                      type=click.Path(path_type=Path), help="Where the model goes; sim:FOLDER."),
-        click.argument("data"),
+        click.option("--no-store", "keep", flag_value=False, default=True,
+                     help="Do not extract what was trained on, nor keep the metrics there."),
+        store_option,
+        click.option("--site", help="Train on its rows instead of recordings; see --extraction."),
+        click.option("--extraction", type=int, metavar="N",
+                     help="Of --site, pooled by token; sim:FOLDER is then its model and on top the "
+                     "encoder."),
+        click.argument("data", required=False),
     ):  # fmt: skip
         command = option(command)
     return command
@@ -96,7 +103,8 @@ def _common(command: Any) -> Any:
 def sim(**options: Any) -> None:
     """Train a speech encoder by Smooth InfoMax on the recordings of DATA.
 
-    DATA is a folder of audio files, a table with a column of them, or hf:NAME. Modules have losses
+    DATA is a folder of audio files, a table with a column of them, or hf:NAME; with --extraction
+    and --site each sample's rows are the sequence. Modules have losses
     of their own (InfoNCE, and β times the KL of their posteriors to N(0, I)). Each epoch leaves a
     checkpoint: a training that was stopped goes on with the same command. Settings not given are
     those of the recipe.
@@ -132,15 +140,15 @@ def supervised(**options: Any) -> None:
     _train("supervised", **options)
 
 
-def _train(kind: Any, *, folder: Path, data: str, as_json: bool, **options: Any) -> None:
-    from ..api.training import train_speech
+def _train(kind: Any, *, folder: Path, data: str | None, as_json: bool, **options: Any) -> None:
+    from ..api.sequences import train_encoder
 
     names = [*SETTINGS, *OF_SIM, *FLAGS]
     settings = {n: v for n in names if (v := options.pop(n, None)) is not None}
     if "modules" in settings:
         settings["modules"] = _modules(settings["modules"])
     reading = {name: options.pop(name) for name in READING}
-    record = train_speech(
+    record = train_encoder(
         kind, data, folder, settings=settings, reading=reading, progress=True,
         say=lambda text: click.echo(text, err=True), **options,
     )  # fmt: skip

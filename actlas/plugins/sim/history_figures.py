@@ -1,12 +1,13 @@
 """Figures of `sim_training`, drawn from its tables."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from actlas import ResultTable
 
 WIDTH, HEIGHT = 440, 240
-BOUND, HALF = "#666", "#999"
+SAID, RULE = "#666", "#999"
+FEW = 10  # epochs of which each has a tick
 
 
 def loss(tables: Mapping[str, ResultTable]) -> Any:
@@ -15,7 +16,9 @@ def loss(tables: Mapping[str, ResultTable]) -> Any:
 
     bound = next(iter(tables["summary"]))["bound"]
     axis = "InfoNCE (nats)" if bound == bound else "cross-entropy (nats)"
-    chart = _lines(tables, "nce", axis, "held_out_nce")
+    seen = [v for name in ("nce", "held_out_nce") for v in tables["epochs"][name].tolist()]
+    low = min(0.9 * bound, *(v for v in seen if v == v)) if bound == bound else 0.0
+    chart = _lines(tables, "nce", axis, "held_out_nce", zero=False, domainMin=low)
     if bound == bound:
         chart = alt.layer(chart, *_rule(bound, f"log(N + 1) = {bound:.2f}"))
     chart = chart.properties(width=WIDTH, height=HEIGHT, title=_title(tables, "Loss by module"))
@@ -26,7 +29,7 @@ def loss(tables: Mapping[str, ResultTable]) -> Any:
     below = (
         alt.Chart(alt.InlineData(values=rows))
         .mark_line(color="#555")
-        .encode(_epochs(), alt.Y("beta:Q", title="β").axis(tickCount=3))
+        .encode(_epochs(rows), alt.Y("beta:Q", title="β").axis(tickCount=3))
         .properties(width=WIDTH, height=60)
     )
     return alt.vconcat(chart, below).resolve_scale(x="shared")
@@ -74,7 +77,9 @@ def _missing(tables: Mapping[str, ResultTable], column: str) -> bool:
     return all(row[column] is None or row[column] != row[column] for row in tables["epochs"])
 
 
-def _lines(tables: Mapping[str, ResultTable], column: str, axis: str, held: str = "") -> Any:
+def _lines(
+    tables: Mapping[str, ResultTable], column: str, axis: str, held: str = "", **scale: Any
+) -> Any:
     import altair as alt
 
     parts = {column: "trained on", **({held: "held out"} if held else {})}
@@ -89,8 +94,8 @@ def _lines(tables: Mapping[str, ResultTable], column: str, axis: str, held: str 
         alt.Chart(alt.InlineData(values=rows))
         .mark_line(point=len({row["epoch"] for row in rows}) < 2)
         .encode(
-            _epochs(),
-            alt.Y("value:Q", title=axis).scale(zero=column != "nce"),
+            _epochs(rows),
+            alt.Y("value:Q", title=axis).scale(**scale),
             alt.Color("module:N", title=None, sort=modules),
             tooltip=["module:N", "epoch:Q", "value:Q", "clips:N"],
         )
@@ -102,10 +107,12 @@ def _lines(tables: Mapping[str, ResultTable], column: str, axis: str, held: str 
     return chart
 
 
-def _epochs() -> Any:
+def _epochs(rows: Sequence[Mapping[str, Any]]) -> Any:
     import altair as alt
 
-    return alt.X("epoch:Q", title="epoch").axis(tickMinStep=1).scale(nice=False)
+    x = alt.X("epoch:Q", title="epoch").scale(nice=False)
+    epochs = sorted({row["epoch"] for row in rows})
+    return x.axis(values=epochs, format="d") if len(epochs) <= FEW else x
 
 
 def _rule(value: float, said: str) -> tuple[Any, Any]:
@@ -115,9 +122,9 @@ def _rule(value: float, said: str) -> tuple[Any, Any]:
     base = alt.Chart(alt.InlineData(values=[{"value": value, "said": said}])).encode(
         alt.Y("value:Q")
     )
-    text = base.mark_text(align="right", baseline="bottom", dy=-2, color=BOUND, fontSize=10)
+    text = base.mark_text(align="right", baseline="bottom", dy=-2, color=SAID, fontSize=10)
     at = alt.value("width")
-    return base.mark_rule(strokeDash=[6, 4], color=HALF), text.encode(x=at, text="said:N")
+    return base.mark_rule(strokeDash=[6, 4], color=RULE), text.encode(x=at, text="said:N")
 
 
 def _title(tables: Mapping[str, ResultTable], said: str) -> Any:
