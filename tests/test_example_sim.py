@@ -1,10 +1,13 @@
 """The example of Smooth InfoMax: its recordings, its verdicts, and everything once, tiny."""
 
+import csv
+import json
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
+from markupsafe import Markup
 from scipy import stats
 
 import actlas
@@ -23,6 +26,10 @@ from examples.sim_speech.measures import (
     over_seeds,
     ratio,
 )
+from examples.sim_speech.measuring import measured
+from examples.sim_speech.page import write_page
+from examples.sim_speech.study import Size, Workshop, study
+from examples.sim_speech.training import Regime
 
 SIZES = Sizes(words=12, read=6, syllables=36, voices=2, new_voices=4)
 SITES = ("layers.0", "layers.1", "layers.2")
@@ -156,3 +163,43 @@ def test_what_has_collapsed_is_not_called_smooth(changed: dict[str, float]) -> N
 def test_a_collapse_that_is_not_found_is_a_failed_control() -> None:
     healthy = made_up(COLLAPSED__nce=1.0, COLLAPSED__active_share=1.0)
     assert verdict(controls(healthy), "collapse") == "not supported"
+
+
+TINY = Size(
+    Sizes(words=16, read=8, syllables=36, voices=2, new_voices=4),
+    Regime(seeds=1, epochs=1, warmup=0, collapse_epochs=1, batch=8, workers=1),
+    first=16,
+    probing={"rotations": 2, "permutations": 1, "c": 0.1},
+    decoding={"epochs": 1, "pairs": 8, "hidden": 16},
+)
+
+
+def test_everything_runs_from_the_syllables_to_the_page(tmp_path: Path) -> None:
+    said: list[str] = []
+    with actlas.open(str(tmp_path / "actlas.db")) as store:
+        shop = Workshop(tmp_path, store, TINY, "formants", None, said.append)
+        (done,) = study(shop)
+        found = write_page([done], tmp_path, quick=True)
+        runs = len(store.records("runs"))
+        count = sum(line.startswith("training") for line in said)
+        assert count == len(done.networks) == 6
+        again = study(shop)  # all of it is there already
+        assert len(store.records("runs")) == runs
+        assert sum(line.startswith("training") for line in said) == count
+        assert [one.network for one in again[0].networks] == [one.network for one in done.networks]
+    measures = measured(done)
+    for kind in (SIM, GIM):
+        for site in SITES:
+            assert measures.of("marginal KL", kind, site)
+            assert measures.of("accuracy: vowel", kind, site)
+            assert measures.of("nce", kind, site)
+    assert measures.of("active share", SIM, "layers.0")
+    assert not measures.of("active share", GIM, "layers.0")
+    html = (tmp_path / "report.html").read_text("utf-8")
+    assert all(str(Markup.escape(one.claim)) in html for one in found)
+    assert html.count("<figure>") >= 10
+    assert "judge no claim by it" in html
+    kept = json.loads((tmp_path / "verdicts.json").read_text("utf-8"))
+    assert len(kept["claims"]) + len(kept["controls"]) == len(found)
+    with (tmp_path / "measures.csv").open(newline="") as file:
+        assert len(list(csv.DictReader(file))) == len(measures.rows)

@@ -1,4 +1,4 @@
-"""Syllables by eSpeak NG through `espeakng-loader`, where that is installed (it is GPL)."""
+"""Syllables by eSpeak NG, where `espeakng-loader` is installed (GPL: no dependency of actlas)."""
 
 import ctypes
 from collections.abc import Sequence

@@ -106,7 +106,7 @@ def _runs(
         probed = _frames(shop, model, corpus.probing, site, few)
         yield (LAW, site), _probed(shop, read, site)
         spoken = [name for name in corpus.factors if name != "voice"]
-        yield (FACTORS, site), _probed(shop, probed, site, spoken, "voice")
+        yield (FACTORS, site), _probed(shop, probed, site, spoken, "voice", network.shown)
         yield (VOICE, site), _probed(shop, probed, site, ["voice"], "word")
         if corpus.onsets is not None:
             onsets = _frames(shop, model, read_dataset(corpus.onsets), site, few)
@@ -129,12 +129,12 @@ def _frames(
 
 def _probed(
     shop: Workshop, extraction: StoredExtraction, site: str, labels: Sequence[str] = (),
-    groups: str | None = None,
+    groups: str | None = None, topk: bool = False,
 ) -> StoredRun:  # fmt: skip
     return _one(
         shop.store.run(
             "sim_probe", extraction, site, other=_logvar(extraction, site),
-            labels=list(labels) or None, groups=groups, pool="mean", **shop.size.probing,
+            labels=list(labels) or None, groups=groups, pool="mean", topk=topk, **shop.size.probing,
         )
     )  # fmt: skip
 

@@ -50,6 +50,11 @@ class Network:
     folder: Path
     epochs: int
 
+    @property
+    def shown(self) -> bool:
+        """Whether it is drawn in detail: the first of SIM and of GIM."""
+        return self.seed == 0 and self.kind in (SIM, GIM)
+
 
 @dataclass(frozen=True)
 class Order:
