@@ -16,6 +16,7 @@ from actlas import (
 )
 
 from .corpus import Corpus, Sizes, Source, digit_corpus, syllable_corpus
+from .measures import COLLAPSED
 from .training import Network, Regime, trained
 
 LAW, FACTORS, VOICE, ONSET, DECODED, HISTORY = (
@@ -99,17 +100,20 @@ def _runs(
 ) -> Iterator[tuple[tuple[str, str], StoredRun]]:
     model = load_model(f"sim:{network.folder}", device="cpu")
     sites = [name for name in model.sites if name in ("layers.0", "layers.1", "layers.2")]
+    # One clip a pass after a collapse: where all log-variances are near 0, what a batch rounds
+    # otherwise is more than the proof of an extraction lets pass.
+    batch = 1 if network.kind == COLLAPSED else 2048
     for site in sites:
         first = site == "layers.0"
         few = shop.size.first if first else None
-        read = _frames(shop, model, corpus.reading, site, None if few is None else few // 4)
-        probed = _frames(shop, model, corpus.probing, site, few)
+        read = _frames(shop, model, corpus.reading, site, None if few is None else few // 4, batch)
+        probed = _frames(shop, model, corpus.probing, site, few, batch)
         yield (LAW, site), _probed(shop, read, site)
         spoken = [name for name in corpus.factors if name != "voice"]
         yield (FACTORS, site), _probed(shop, probed, site, spoken, "voice", network.shown)
         yield (VOICE, site), _probed(shop, probed, site, ["voice"], "word")
         if corpus.onsets is not None:
-            onsets = _frames(shop, model, read_dataset(corpus.onsets), site, few)
+            onsets = _frames(shop, model, read_dataset(corpus.onsets), site, few, batch)
             yield (ONSET, site), _probed(shop, onsets, site, ["consonant"], "voice")
         if not first:
             yield (DECODED, site), _decoded(shop, read, site, corpus.read.parent)
@@ -119,12 +123,12 @@ def _runs(
 
 
 def _frames(
-    shop: Workshop, model: LoadedModel, data: Dataset, site: str, limit: int | None
+    shop: Workshop, model: LoadedModel, data: Dataset, site: str, limit: int | None, batch: int
 ) -> StoredExtraction:
     """Extract frames: of a module that gives distributions, means and log-variances."""
     both = [name for name in (site, f"{site}.logvar") if name in model.sites]
     some = data if limit is None else data.head(min(limit, len(data)))
-    return shop.store.extract(model, some, both, dtype="float32")
+    return shop.store.extract(model, some, both, dtype="float32", batch_tokens=batch)
 
 
 def _probed(
