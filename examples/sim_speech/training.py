@@ -16,6 +16,8 @@ RECIPE = 1  # raise it when training changes: what the folder holds is then old
 NAMES = {SIM: "sim", GIM: "gim", CPC: "cpc", SUPERVISED: "supervised", RANDOM: "gim",
          COLLAPSED: "sim"}  # fmt: skip
 
+KINDS_IN_TURN = ((SIM, GIM), (RANDOM, CPC, SUPERVISED))  # all seeds of the first are first
+
 
 @dataclass(frozen=True)
 class Regime:
@@ -113,7 +115,7 @@ def train(order: Order) -> None:
 
 def _orders(folder: Path, corpus: Corpus, regime: Regime) -> Iterator[Order]:
     digest = _digest(corpus)
-    for kinds in ((SIM, GIM), (RANDOM, CPC, SUPERVISED)):
+    for kinds in KINDS_IN_TURN:
         for seed in range(regime.seeds):
             for kind in kinds:
                 yield _order(folder, corpus, regime, kind, seed, digest)
