@@ -130,6 +130,8 @@ def _competitive(found: Measures) -> list[Verdict]:
         known = CALLED.get((found.corpus, factor), CALLED.get(("", factor), factor))
         gaps = compared(found, measure, difference)
         at = [gaps[module] for module in last if module in gaps]
+        unsure = any(one.low <= -MARGIN < one.value for one in at)
+        wide = " The mean is within the margin; the seeds are too few to be sure." * unsure
         others = ", ".join(
             f"{kind} {found.said(measure, kind)}" for kind in (SIM, GIM, CPC, SUPERVISED, RANDOM)
         )
@@ -140,7 +142,7 @@ def _competitive(found: Measures) -> list[Verdict]:
             f"−{MARGIN} at the last module (the paper: −.03 vowels, −.05 syllables)",
             judged(at, -MARGIN),
             f"Probes of frames averaged over each clip, tested on groups they have not seen. "
-            f"{SEEDS}",
+            f"{SEEDS}{wide}",
         ))  # fmt: skip
     return made
 
@@ -231,7 +233,7 @@ def _collapse(found: Measures) -> Verdict:
     caught = bool(ill) and all(ill.values())
     return Verdict(
         "A collapse is not taken for success: with β far too large the gate says so.",
-        f"{said}. It would look better than health: marginal KL "
+        f"{said}. Much would look better than health: marginal KL "
         f"{found.said('marginal KL', COLLAPSED, 3)} (SIM {found.said('marginal KL', SIM, 3)}), "
         f"total correlation {found.said('total correlation', COLLAPSED)} (SIM "
         f"{found.said('total correlation', SIM)}), prior realism "

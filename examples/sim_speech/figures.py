@@ -124,7 +124,10 @@ def _accuracies(found: Measures) -> dict[str, Any]:
         kind, _, factor = measure.partition(": ")
         title = factor + ", first 0.12 s" * (kind == "onset")
         panel = _lines(
-            _rows(found, measure), title, "R²" if factor in ("f0", "tract") else kind, "linear"
+            _rows(found, measure),
+            title,
+            "R²" if factor in ("f0", "tract") else "accuracy",
+            "linear",
         )
         level = found.mean(f"majority: {factor}", SIM, found.modules[-1])
         rule = alt.Chart(alt.Data(values=[{"level": level}])).mark_rule(

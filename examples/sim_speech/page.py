@@ -77,7 +77,7 @@ def _table(found: Measures) -> Iterator[dict[str, Any]]:
             else found.said(measure, kind)
             for kind in KINDS
         ]  # fmt: skip
-        if any(cells):
+        if any(cells) and "log ratio" not in measure:
             yield {"measure": measure, "cells": cells}
 
 
