@@ -7,7 +7,7 @@ INSTALL := $(PIP) install --quiet --constraint requirements/constraints.txt
 export TOKENIZERS_PARALLELISM ?= true
 
 .PHONY: demo test check format docs bench bench-convexity bench-peers example-ica \
-	example-convexity example-mt example-toy clean
+	example-convexity example-mt example-sim example-toy clean
 
 demo: .venv/demo.installed
 	$(PY) -m actlas demo
@@ -27,6 +27,10 @@ example-convexity: .venv/examples.installed
 # Likewise, on translation models of its own.
 example-mt: .venv/examples.installed
 	$(PY) -m examples.decomposition_mt $(QUICK)
+
+# Smooth InfoMax and its relatives on synthetic syllables; DATA adds spoken digits (fsdd/).
+example-sim: .venv/examples.installed
+	$(PY) -m examples.sim_speech $(QUICK) $(DATA)
 
 test: .venv/dev.installed
 	$(PY) -m pytest

@@ -5,7 +5,20 @@ import sys
 import click
 
 from .. import __version__
-from . import data, doctor, extract, lookups, nouns, plugins, results, run, store, train, transfer
+from . import (
+    data,
+    doctor,
+    extract,
+    lookups,
+    nouns,
+    plugins,
+    results,
+    run,
+    speech,
+    store,
+    train,
+    transfer,
+)
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
@@ -20,7 +33,7 @@ def cli() -> None:
 
 for command in (
     extract.extract, run.run, lookups.top, lookups.near, data.sql, extract.sites,
-    transfer.export, transfer.import_, train.train,
+    transfer.export, transfer.import_, train.train, speech.speech,
     *nouns.GROUPS, results.results, plugins.plugins, store.store, doctor.doctor, doctor.demo,
 ):  # fmt: skip
     cli.add_command(command)

@@ -130,7 +130,7 @@ class Task:
         count = len(apart)
         error = float(np.sqrt((apart**2).sum() * count / max(count - 1, 1)) / weight.sum())
         if self.test_values is not None:
-            return (share - z * error, share + z * error) if count > 1 else (-np.inf, np.inf)
+            return (share - z * error, share + z * error) if count > 1 else (np.nan, np.nan)
         trials = share * (1 - share) / error**2 if error > 0 and count > 1 else 0.0
         return wilson(share, min(max(trials, count), len(right)), z)
 
