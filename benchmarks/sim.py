@@ -1,10 +1,13 @@
 """Training of Smooth InfoMax: the small recipe's time, and steps against a plain implementation."""
 
+import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
+from subprocess import PIPE, Popen
 from time import perf_counter
-from typing import Any
 
 import numpy as np
 import soundfile
@@ -12,10 +15,11 @@ import torch
 from torch.nn import functional
 
 import actlas
-from actlas.plugins.sim import Clips, SimConfig, read_clips, recipe, train_sim
+from actlas.plugins.sim import SimConfig, read_clips, recipe, train_sim
 from actlas.plugins.sim.blocks import SimNetwork
 from actlas.plugins.sim.network import build
-from actlas.plugins.sim.steps import local_losses
+from actlas.plugins.sim.side import side_by_side
+from actlas.plugins.sim.steps import ModuleLoss, learned, local_losses
 
 from .common import Bar, interleaved, ratio
 
@@ -74,44 +78,85 @@ def plain_losses(network: SimNetwork, wave: torch.Tensor, beta: float) -> torch.
     return total
 
 
-def steps(clips: Clips, config: SimConfig, how: str) -> Any:
-    """Return what trains for some steps."""
+@contextmanager
+def training(config: SimConfig, wave: torch.Tensor, how: str) -> Iterator[Callable[[], None]]:
+    """Give what trains for some steps."""
     network = build(config)
-    optimizer = torch.optim.Adam(network.parameters(), lr=config.learning_rate)
-    places = np.arange(config.batch)
-    wave = torch.from_numpy(clips.batch(places, np.zeros(config.batch)))[:, None]
+    ours = how == "ours"  # each as it is trained: the plain one's Adam is torch's default
+    optimizer = torch.optim.Adam(network.parameters(), lr=config.learning_rate, fused=ours or None)
 
-    def run() -> None:
+    def run(losses: Callable[[int], object]) -> None:
         for step in range(STEPS):
-            if how == "plain":
-                total = plain_losses(network, wave, config.beta)
-            else:
-                found = local_losses(network, wave, config.beta, (0, step))
-                total = torch.stack([one.total for one in found if one.total is not None]).sum()
             optimizer.zero_grad()
-            torch.autograd.backward(total)
+            losses(step)
             optimizer.step()
 
-    run()
-    return run
+    if not ours:
+        yield lambda: run(
+            lambda _: torch.autograd.backward(plain_losses(network, wave, config.beta))
+        )
+        return
+    with side_by_side(config, "cpu") as start:
+
+        def started(work: Callable[[], ModuleLoss]) -> Callable[[], ModuleLoss]:
+            return start(partial(learned, work))
+
+        yield lambda: run(lambda step: local_losses(network, wave, config.beta, (0, step), started))
 
 
-def run(epochs: int = 60) -> Iterator[Bar]:
-    """Measure. With fewer epochs the time of 60 is reckoned from them."""
+class Apart:
+    """One of the two in a process of its own, since training changes how malloc keeps memory."""
+
+    def __init__(self, kind: str, how: str):
+        command = [sys.executable, "-m", "benchmarks.sim", "--serve", kind, how]
+        self._process = Popen(command, stdin=PIPE, stdout=PIPE, text=True)
+
+    def __call__(self) -> None:
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        print(file=self._process.stdin, flush=True)
+        self._process.stdout.readline()
+
+    def end(self) -> None:
+        """Let the process end."""
+        self._process.communicate()
+
+
+def serve(kind: str, how: str) -> None:
+    """Train for some steps whenever a line comes."""
+    config = recipe(kind)
+    draws = torch.Generator().manual_seed(0)
+    wave = torch.randn(config.batch, 1, config.crop, generator=draws)
+    with training(config, wave, how) as run:
+        for _ in sys.stdin:
+            run()
+            print(flush=True)
+
+
+def speeds() -> Iterator[Bar]:
+    """Measure steps, both contenders in turn."""
+    for kind in ("sim", "gim"):
+        plain, ours = Apart(kind, "plain"), Apart(kind, "ours")
+        for one in (plain, ours):
+            one()
+        timed = interleaved(5, plain=plain, ours=ours)
+        for one in (plain, ours):
+            one.end()
+        said = " against ".join(f"{min(timed[n]) / STEPS * 1e3:.0f}" for n in ("ours", "plain"))
+        yield Bar(
+            f"{kind}: steps/s, of a plain implementation's", ratio(timed, "plain", "ours"), 3.0,
+            at_least=True, note=f"{said} ms a step",
+        )  # fmt: skip
+
+
+def trainings(epochs: int) -> Iterator[Bar]:
+    """Measure whole trainings; with fewer epochs the time of 60 is reckoned from them."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         (folder / "words").mkdir()
         data = words(folder / "words")
         for kind, minutes in (("sim", 3.0), ("gim", 2.0)):
-            config = recipe(kind, held_out=0.0, epochs=epochs)
-            clips = read_clips(data, config)
-            timed = interleaved(
-                5, plain=steps(clips, config, "plain"), ours=steps(clips, config, "")
-            )
-            yield Bar(
-                f"{kind}: steps/s, of a plain implementation's", ratio(timed, "plain", "ours"), 3.0,
-                at_least=True, note=f"{min(timed['ours']) / STEPS * 1e3:.0f} ms a step",
-            )  # fmt: skip
+            clips = read_clips(data, recipe(kind, held_out=0.0, epochs=epochs))
             start = perf_counter()
             done = train_sim(clips, folder / kind, device="cpu")
             spent = (perf_counter() - start) / 60 * (60 / epochs)
@@ -119,8 +164,16 @@ def run(epochs: int = 60) -> Iterator[Bar]:
             yield Bar(f"{kind}: the small recipe, 60 epochs", spent, minutes, "min", said)
 
 
-if __name__ == "__main__":
-    import sys
+def run(epochs: int = 60) -> Iterator[Bar]:
+    """Measure; with 0 epochs only steps."""
+    yield from speeds()
+    if epochs:
+        yield from trainings(epochs)
 
+
+if __name__ == "__main__":
+    if sys.argv[1:2] == ["--serve"]:
+        serve(*sys.argv[2:])
+        sys.exit()
     for bar in run(*map(int, sys.argv[1:])):
         print(bar, flush=True)

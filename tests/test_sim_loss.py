@@ -162,3 +162,19 @@ def test_a_window_begins_anywhere_and_fits():
 def test_shapes_that_do_not_fit_are_refused(context, target, weight, said):
     with pytest.raises(InputError, match=said):
         info_nce(torch.zeros(context), torch.zeros(target), torch.zeros(weight))
+
+
+@pytest.mark.parametrize("mode", ["shared", "per_step"])
+def test_the_gradient_written_by_hand_is_that_of_differences(mode):
+    context, target, weight = (
+        torch.randn(*shape, generator=seeded(i), dtype=torch.float64, requires_grad=True)
+        for i, shape in enumerate([(2, 5, 3), (2, 7, 4), (8, 3)])
+    )
+
+    def by_step(*given):
+        found = info_nce(
+            *given, negatives=4, span=slice(1, 6), mode=mode, generator=seeded(3)
+        )  # fmt: skip
+        return found.by_step
+
+    assert torch.autograd.gradcheck(by_step, (context, target, weight))

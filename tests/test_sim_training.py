@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 import soundfile
 import torch
+import xxhash
 from safetensors.torch import load_file
 
 import actlas
@@ -438,3 +439,45 @@ def test_the_commands_train_and_say_what_came_of_it(tones, tmp_path):
     for kind in ("gim", "cpc"):
         none = good("train", kind, source, "-o", tmp_path / kind, *sizes[:-1], "0", "--json")
         assert none.json["modules"] == []
+
+
+def test_the_numbers_do_not_depend_on_the_threads(tones, tmp_path):
+    before = torch.get_num_threads()
+    try:
+        for threads in (1, 2, 3):
+            torch.set_num_threads(threads)
+            clips = clips_of(tones, epochs=3, gru=4)
+            train_sim(clips, tmp_path / str(threads), device="cpu")
+            assert torch.get_num_threads() == threads
+    finally:
+        torch.set_num_threads(before)
+    assert weights(tmp_path / "1") == weights(tmp_path / "2") == weights(tmp_path / "3")
+    assert untimed(tmp_path / "1") == untimed(tmp_path / "3")
+
+
+def test_modules_that_are_not_isolated_are_trained_by_all_losses(tones, tmp_path):
+    clips = clips_of(tones, epochs=1, isolated=False, held_out=0.0, batch=24)
+    train_sim(clips, tmp_path / "m", device="cpu")
+    network = build(clips.config)
+    optimizer = torch.optim.Adam(network.parameters(), lr=clips.config.learning_rate)
+    order = np.sort(np.arange(24))
+    random = np.random.default_rng(
+        xxhash.xxh3_64_intdigest(f"{clips.config.seed} order 0".encode())
+    )
+    wave = torch.from_numpy(clips.batch(random.permutation(order), np.zeros(24)))[:, None]
+    sum(one.total for one in local_losses(network, wave, 0.0, (0, 0, 0))).backward()
+    optimizer.step()
+    stored = load_file(tmp_path / "m" / "model.safetensors")
+    for name, tensor in network.state_dict().items():
+        torch.testing.assert_close(stored[name], tensor, atol=1e-5, rtol=1e-4)
+
+
+def test_a_module_that_fails_ends_the_training_of_all(tones, tmp_path, monkeypatch):
+    from actlas.plugins.sim.blocks import Block
+
+    def fail(self, x):
+        raise Stop
+
+    monkeypatch.setattr(Block, "posterior", fail)
+    with pytest.raises(Stop):  # and those that wait for its draw do not wait for ever
+        train_sim(clips_of(tones), tmp_path / "m", device="cpu")

@@ -9,11 +9,11 @@ from typing import final
 
 import torch
 from torch import Tensor
-from torch.nn.functional import softplus
 
 from actlas import InputError
 
 from .config import NegativeMode
+from .contrast import Contrast
 
 
 @final
@@ -68,13 +68,14 @@ def info_nce(
     first = span.start if span else 0
     _check(context, target, weight, scored, first, negatives)
     steps = len(weight) // channels
-    predicted = (context @ weight.T).view(batch * scored, steps, channels)
     rows = torch.arange(batch * frames).view(batch, frames)[:, first : first + scored].reshape(-1)
     ahead = torch.arange(1, steps + 1)
     future = (rows[:, None] + ahead).clamp_(max=batch * frames - 1)  # (B·T', K)
     drawn = _negatives(batch, frames, rows, steps, negatives, mode, generator)
-    positive, against = _scores(predicted, target, future, drawn)  # (B·T', K), (B·T', K, N)
-    lost = softplus(against.logsumexp(2) - positive)
+    lost, won = Contrast.apply(  # type: ignore[no-untyped-call]  # torch has no types of it
+        context.flatten(0, 1), target.flatten(0, 1), weight, future.to(target.device),
+        drawn.to(target.device),
+    )  # fmt: skip
     # The last frames have no future among the T': frame t counts for k where t + k < T'.
     valid = torch.arange(scored)[:, None] + ahead < scored  # (T', K)
     share = (valid / (batch * (scored - ahead))).to(lost)
@@ -82,12 +83,8 @@ def info_nce(
     def mean(values: Tensor) -> Tensor:  # (B·T', K) → (K,)
         return (values.view(batch, scored, steps).sum(0) * share).sum(0)
 
-    with torch.no_grad():
-        tied = (against == positive[..., None]).sum(2)
-        hit = (against.amax(2) <= positive) / (tied + 1)
-        accuracy = mean(hit).mean()
     by_step = mean(lost)
-    return InfoNCE(by_step.mean(), by_step, accuracy, negatives)
+    return InfoNCE(by_step.mean(), by_step, mean(won).mean(), negatives)
 
 
 def draw_span(frames: int, window: int, generator: torch.Generator | None = None) -> slice:
@@ -135,22 +132,6 @@ def _negatives(
     order = torch.rand((count, batch, frames), generator=generator).argsort(2)
     order += torch.arange(0, every, frames)[:, None]  # (N, B, T)
     return order.view(count, -1)[:, rows].T
-
-
-def _scores(
-    predicted: Tensor, target: Tensor, future: Tensor, drawn: Tensor
-) -> tuple[Tensor, Tensor]:
-    """Products of predictions (B·T', K, C) with the true frames and with the negatives."""
-    rows = target.reshape(-1, target.shape[2])
-
-    def chosen(places: Tensor) -> Tensor:
-        found = rows.index_select(0, places.reshape(-1).to(rows.device))
-        return found.view(*places.shape, -1)
-
-    positive = (predicted * chosen(future)).sum(2)
-    if drawn.dim() == 3:
-        return positive, (chosen(drawn) @ predicted[..., None])[..., 0]
-    return positive, predicted @ chosen(drawn).transpose(1, 2)
 
 
 def kl_terms(mu: Tensor, logvar: Tensor) -> Tensor:

@@ -1,7 +1,9 @@
 """One step: the losses of every module on a batch. Imported with the loop: it imports torch."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future
 from dataclasses import dataclass
+from functools import partial
 from typing import final
 
 import torch
@@ -12,6 +14,7 @@ from torch.nn.functional import cross_entropy
 from .blocks import SimNetwork
 from .config import SimConfig
 from .loss import InfoNCE, Rate, draw_span, info_nce, kl_rate
+from .side import Start, at_once
 
 
 @final
@@ -57,34 +60,69 @@ def kl_penalty(rate: Rate, config: SimConfig, frames: int) -> Tensor:
 
 
 def local_losses(
-    network: SimNetwork, wave: Tensor, beta: float, seed: Sequence[object]
-) -> list[ModuleLoss]:
+    network: SimNetwork, wave: Tensor, beta: float, seed: Sequence[object],
+    start: Start[ModuleLoss] = at_once,
+) -> list[ModuleLoss]:  # fmt: skip
     """Compute the loss of each module on waveforms (B, 1, samples).
 
     beta: of the KL term, now. seed: what all draws depend on; the draws of a module depend on it
         and the module only. A module's input is a draw of the one before, detached.
+    start: begins a module's loss, see `side_by_side`; it and its gradient may be computed in a
+        thread of its own while the next module goes on with the draw.
     """
-    config, found, x = network.config, [], wave
-    for index, block in enumerate(network.blocks):
-        trained = config.train_layer in (None, index)
-        noise, places = _generators(wave, index, seed)
-        with torch.set_grad_enabled(trained and torch.is_grad_enabled()), _precision(wave, config):
-            mu, logvar = block.posterior(x)
-        with torch.set_grad_enabled(trained and torch.is_grad_enabled()):
-            mu, rate, std = mu.float(), None, None
-            if logvar is not None:
-                logvar = logvar.float()
-                std = (logvar / 2).exp()
-                rate = kl_rate(mu, logvar, std)
-            z = sampled(mu, std, noise)
-            span = draw_span(z.shape[2], config.window, places)
-            context = sampled(mu[:, :, span], None if std is None else std[:, :, span], noise)
-            scored = _scored(network, index, context, z, span, places)
-            found.append(_local(config, scored, mu, rate, beta, span, trained))
-        x = z.detach() if config.isolated else z
+    grad, found = torch.is_grad_enabled(), []
+    given: Callable[[], Tensor] = lambda: wave  # noqa: E731  # what waits for a module's input
+    for index in range(len(network.blocks)):
+        on: Future[Tensor] = Future()
+        work = partial(_module_loss, network, index, given, on.set_result, beta, seed, grad)
+        found.append(start(partial(_passed_on, work, on)))
+        given = on.result
     if network.context is not None:
-        found.append(_context_loss(network, x, seed))
-    return found
+        found.append(start(lambda: _context_loss(network, given(), seed, grad)))
+    return [wait() for wait in found]
+
+
+def _passed_on(work: Callable[[], ModuleLoss], on: "Future[Tensor]") -> ModuleLoss:
+    """Do work; where it fails before its draw is there, who waits for that fails alike."""
+    try:
+        return work()
+    except BaseException as error:
+        if not on.done():
+            on.set_exception(error)
+        raise
+
+
+def _module_loss(
+    network: SimNetwork, index: int, given: Callable[[], Tensor], give: Callable[[Tensor], None],
+    beta: float, seed: Sequence[object], grad: bool,
+) -> ModuleLoss:  # fmt: skip
+    """Compute the loss of one module, giving its draw on as soon as it is there."""
+    config, block, x = network.config, network.blocks[index], given()
+    trained = config.train_layer in (None, index)
+    noise, places = _generators(x, index, seed)
+    with torch.set_grad_enabled(trained and grad):  # which is of the thread
+        with _precision(x, config):
+            mu, logvar = block.posterior(x)
+        mu, rate, std = mu.float(), None, None
+        if logvar is not None:
+            logvar = logvar.float()
+            std = (logvar / 2).exp()
+        z = sampled(mu, std, noise)
+        give(z.detach() if config.isolated else z)
+        if logvar is not None:
+            rate = kl_rate(mu, logvar, std)
+        span = draw_span(z.shape[2], config.window, places)
+        context = sampled(mu[:, :, span], None if std is None else std[:, :, span], noise)
+        scored = _scored(network, index, context, z, span, places)
+        return _local(config, scored, mu, rate, beta, span, trained)
+
+
+def learned(work: Callable[[], ModuleLoss]) -> ModuleLoss:
+    """Compute the loss of a module, and where gradients are recorded its own."""
+    one = work()
+    if one.total is not None and one.total.requires_grad:
+        torch.autograd.backward(one.total)
+    return one
 
 
 def end_loss(network: SimNetwork, wave: Tensor, seed: Sequence[object]) -> list[ModuleLoss]:
@@ -95,7 +133,7 @@ def end_loss(network: SimNetwork, wave: Tensor, seed: Sequence[object]) -> list[
             z = block.posterior(z)[0]
     z = z.float()
     if network.context is not None:
-        return [_context_loss(network, z, seed)]
+        return [_context_loss(network, z, seed, torch.is_grad_enabled())]
     _, places = _generators(wave, 0, seed)
     span = draw_span(z.shape[2], config.window, places)
     scored = _scored(network, 0, z[:, :, span], z, span, places)
@@ -152,12 +190,12 @@ def _local(
     )
 
 
-def _context_loss(network: SimNetwork, z: Tensor, seed: Sequence[object]) -> ModuleLoss:
+def _context_loss(network: SimNetwork, z: Tensor, seed: Sequence[object], grad: bool) -> ModuleLoss:
     config, index = network.config, len(network.critics) - 1
     trained = config.train_layer in (None, len(network.layers))
     _, places = _generators(z, index, seed)
     assert network.context is not None
-    with torch.set_grad_enabled(trained and torch.is_grad_enabled()):
+    with torch.set_grad_enabled(trained and grad):
         with _precision(z, config):
             context = network.context(z)
         span = draw_span(z.shape[2], config.window, places)

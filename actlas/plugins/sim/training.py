@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
+from functools import partial
 from math import ceil
 from pathlib import Path
 from time import monotonic
@@ -22,6 +23,7 @@ from .state import State, gathered, read_state, restore, write_state
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from .side import Start
     from .steps import ModuleLoss
 
 CHECKPOINT_SECONDS = 300.0  # within an epoch; at its end there is always one
@@ -98,6 +100,7 @@ class _Training:
 
         self.config, self.clips, self.folder, self.hooks = clips.config, clips, folder, hooks
         self.device, self.classes = device, classes
+        self.beside: Start[ModuleLoss]  # while it runs, see `side_by_side`
         config = self.config
         order = self._random("held out").permutation(len(clips))
         held = round(config.held_out * len(clips))
@@ -127,6 +130,11 @@ class _Training:
         return [part, network.critics[only]]
 
     @property
+    def apart(self) -> bool:
+        """Whether no gradient goes from module to module, so that each has its own at once."""
+        return self.config.local and self.config.isolated
+
+    @property
     def modules(self) -> list[str]:
         """The sites of the modules that have a loss."""
         last = "context" if self.config.gru else f"layers.{len(self.network.layers) - 1}"
@@ -143,6 +151,12 @@ class _Training:
 
     def run(self, start: Path | None) -> TrainedSim:
         """Train from where the folder is to the end."""
+        from .side import side_by_side
+
+        with side_by_side(self.config, self.device) as self.beside:
+            return self._run(start)
+
+    def _run(self, start: Path | None) -> TrainedSim:
         config, first = self.config, 0
         state = read_state(self.folder, config, self.data)
         skip = 0
@@ -233,11 +247,16 @@ class _Training:
         wave = torch.from_numpy(self.clips.batch(places, starts)).to(self.device)
         wave = wave[:, None] if wave.ndim == 2 else wave
         if self.config.local:
-            return local_losses(self.network, wave, beta, seed)
+            return local_losses(self.network, wave, beta, seed, self._start)
         if self.classes is None:
             return end_loss(self.network, wave, seed)
         labels = torch.from_numpy(self.classes[places]).to(self.device)
         return class_loss(self.network, wave, labels)
+
+    def _start(self, work: "Callable[[], ModuleLoss]") -> "Callable[[], ModuleLoss]":
+        from .steps import learned
+
+        return self.beside(partial(learned, work) if self.apart else work)
 
     def _step(
         self, places: NDArray[np.int64], starts: NDArray[np.float64], beta: float,
@@ -245,6 +264,7 @@ class _Training:
     ) -> None:  # fmt: skip
         import torch
 
+        self.optimizer.zero_grad(set_to_none=True)
         losses = self._losses(places, starts, beta, seed)
         totals = [one.total for one in losses if one.total is not None]
         total = sum(totals[1:], totals[0])
@@ -255,8 +275,8 @@ class _Training:
                 f"keeps the checkpoint before: use --force with a lower --learning-rate (now "
                 f"{self.config.learning_rate:g})"
             )
-        self.optimizer.zero_grad(set_to_none=True)
-        torch.autograd.backward(total)
+        if not self.apart:
+            torch.autograd.backward(total)
         self.optimizer.step()
         self.sums += _summed(losses, self.config.channels)
 
