@@ -422,7 +422,8 @@ def test_texts_and_clips_without_labels_are_refused(tones, tmp_path):
         clips.classes("side")
 
 
-def test_the_commands_train_and_say_what_came_of_it(tones, tmp_path):
+def test_the_commands_train_and_say_what_came_of_it(tones, tmp_path, monkeypatch):
+    monkeypatch.setenv("ACTLAS_STORE", str(tmp_path / "store.db"))
     source = str(Path(tones.media[0].path).parent)
     sizes = ["--channels", "8", "--crop", "2560", "--steps", "3", "--batch", "8", "--epochs", "1"]
     given = ["train", "sim", source, "-o", str(tmp_path / "m"), *sizes, "--beta", "0.5", "--json"]

@@ -3,6 +3,7 @@
 import dataclasses
 import gc
 import json
+import shutil
 import sqlite3
 from unittest import mock
 
@@ -524,3 +525,15 @@ def test_any_matrix_in_any_layout_round_trips(store, drawn):
         out = np.full((len(index), width), 7, np.float32)
         source.gather(index, out)
         np.testing.assert_array_equal(out, expected[index])
+
+
+def test_a_model_that_has_moved_is_read_from_its_new_place(sqlite_store, tiny_folder, tmp_path):
+    data = actlas.Dataset("texts", TEXTS)
+    for name in ("old", "new"):
+        shutil.copytree(tiny_folder("bert"), tmp_path / name)
+        sqlite_store.extract(str(tmp_path / name), data, "embed")
+        if name == "old":
+            shutil.rmtree(tmp_path / name)
+    weight = "embeddings.word_embeddings.weight"
+    assert sqlite_store.run("capacity", sites="embed", parameter=weight)[0].record.status == "done"
+    assert [m.spec for m in sqlite_store.records("models")] == [str(tmp_path / "new")]

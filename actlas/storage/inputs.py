@@ -15,7 +15,10 @@ from .tables import LabelSet as StoredLabels
 
 
 def add_model(database: Database, model: LoadedModel) -> Model:
-    """Record a model, once per digest."""
+    """Record a model, once per digest, with the spec by which it was loaded last.
+
+    So one whose folder has been moved is found again as soon as it is read from its new place.
+    """
     with database.write("models") as session:
         found = session.scalar(sa.select(Model).where(Model.digest == model.digest))
         if found is None:
@@ -28,6 +31,7 @@ def add_model(database: Database, model: LoadedModel) -> Model:
                 config=model.configuration,
             )
             session.add(found)
+        found.spec = model.spec
         if found.sites is None:
             found.sites = [asdict(site) for site in model.sites.values()]
         return found
