@@ -1,5 +1,7 @@
 """How alike the representations of sites are, of one model or several."""
 
 from .alignment import cka
+from .overlap import neighbours
+from .rotation import procrustes
 
-__all__ = ["cka"]
+__all__ = ["cka", "neighbours", "procrustes"]
