@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
+from itertools import combinations
 from math import isqrt
 from typing import TYPE_CHECKING, Literal
 
@@ -69,10 +70,14 @@ class Stream:
         self.blocks = _blocks(sites, isqrt(bound // 8))
 
     def products(self) -> "Iterator[tuple[int, int, Tensor]]":
-        """Yield i ≤ j and the mean product XᵢᵀXⱼ / n (widthᵢ, widthⱼ) in float64, of all pairs."""
-        for a, rows in enumerate(self.blocks):
-            for columns in self.blocks[a:]:
-                yield from self._block(rows, columns)
+        """Yield i ≤ j and the mean product XᵢᵀXⱼ / n (widthᵢ, widthⱼ) in float64, of all pairs.
+
+        Those of a site with itself come before all others that it is in.
+        """
+        for block in self.blocks:
+            yield from sorted(self._block(block, block), key=lambda found: found[0] != found[1])
+        for rows, columns in combinations(self.blocks, 2):
+            yield from self._block(rows, columns)
 
     def _block(
         self, rows: Sequence[int], columns: Sequence[int]

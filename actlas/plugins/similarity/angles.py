@@ -11,7 +11,7 @@ from actlas import InputError, Layers, Others, Result, analysis
 from .figures import heat_map, most_similar
 from .products import Stream
 from .sites import Sites
-from .tables import SiteRow, Summary
+from .tables import SiteRow, Summary, pair_rows, site_rows, summary
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -85,13 +85,11 @@ def subspace(
         raise InputError("subspace: 0 < variance ≤ 1 and components ≥ 1 are needed")
     stream = Stream(sites, "float64")
     kept: dict[int, Components] = {}
-    later: list[tuple[int, int, Tensor]] = []
     values: dict[str, NDArray[np.float64]] = {}
     for i, j, product in stream.products():
         if i == j:
             kept[i] = principal(product, variance, components)
-        later.append((i, j, product))
-    for i, j, product in later:
+            continue
         for name, value in _compared(kept[i], kept[j], product).items():
             values.setdefault(name, np.full((len(sites), len(sites)), np.nan))[i, j] = value
     similarity = np.where(np.isnan(values["svcca"]), values["svcca"].T, values["svcca"])
