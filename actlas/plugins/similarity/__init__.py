@@ -2,7 +2,8 @@
 
 from .alignment import cka
 from .angles import subspace
+from .dissimilarity import rsa
 from .overlap import neighbours
 from .rotation import procrustes
 
-__all__ = ["cka", "neighbours", "procrustes", "subspace"]
+__all__ = ["cka", "neighbours", "procrustes", "rsa", "subspace"]

@@ -62,7 +62,7 @@ def heat_map(column: str, title: str, low: float | None = 0.0) -> Callable[[Tabl
 
 
 def most_similar(title: str) -> Callable[[Tables], Any]:
-    """Make the figure of the most similar site elsewhere, or of neighbours where there is none."""
+    """Make the figure of the most similar site of another extraction, by depth."""
 
     def depths(tables: Tables) -> Any:
         import altair as alt
@@ -79,6 +79,8 @@ def most_similar(title: str) -> Callable[[Tables], Any]:
             point=alt.OverlayMarkDef(filled=True, size=60)
         )  # fmt: skip
         unit = alt.Scale(domain=[0, 1])
+        said = "" if rows else "all sites are of one extraction; name others with --other"
+        heading = alt.Title(f"Most similar site elsewhere, by {title}", subtitle=said)
         return (
             diagonal.encode(alt.X("depth:Q"), alt.Y("similar:Q"))
             + points.encode(
@@ -87,7 +89,7 @@ def most_similar(title: str) -> Callable[[Tables], Any]:
                 alt.Color("from:N", title="sites of").legend(orient="bottom"),
                 tooltip=["site:N", "most_similar:N", alt.Tooltip("similarity:Q", format=".4f")],
             )
-        ).properties(width=320, height=280, title=f"Most similar site elsewhere, by {title}")
+        ).properties(width=320, height=280, title=heading)
 
     return depths
 

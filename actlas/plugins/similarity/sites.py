@@ -36,7 +36,7 @@ class Sites:
         names = [name for name, _, _ in named]
         if twice := [name for name in names if names.count(name) > 1]:
             raise InputError(
-                f"{who}: {twice[0]} is there twice; leave one out, or call it EXTRACTION:SITE"
+                f"{who}: {twice[0]} is there twice; leave it out of --other, or rename it"
             )
         if len(named) < 2:
             raise InputError(
