@@ -189,6 +189,7 @@ def test_the_figures_have_all_pairs_and_a_line_between_extractions():
     assert lines == [[{"site": "2:layers.0"}]] * 2
     assert len(layered(cka(layers(X, Y)).figures["heat"])) == 1
     assert len(layered(found.figures["depths"])[1]) == 3
+    assert set(cka(layers(X, Y)).tables["sites"]["most_similar"].tolist()) == {None}
     alone = cka(layers(X, Y)).figures["depths"].to_dict()["title"]["subtitle"]
     assert alone == "all sites are of one extraction; name others with --other"
 

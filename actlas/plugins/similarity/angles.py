@@ -17,7 +17,6 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 ENOUGH = 10  # rows a component, below which canonical correlations are too high
-SLACK = 1e-9  # of the share of variance, for rounding
 SMALLEST = 1e-10  # of the largest variance: what is left out as rounding
 
 
@@ -114,7 +113,7 @@ def principal(covariance: "Tensor", variance: float, components: int | None) -> 
     values, vectors = values.flip(0), vectors.flip(1)
     real = int((values > SMALLEST * values[0]).sum())
     share = values[:real].cumsum(0) / values[:real].sum()
-    enough = int((share < variance - SLACK).sum()) + 1
+    enough = int((share < variance).sum()) + 1
     k = min(real, enough if components is None else components)
     return Components(vectors[:, :k], values[:k])
 
