@@ -8,7 +8,7 @@ import torch
 NAMES = (
     "startup", "reading", "lookups", "extraction", "memory", "postgres", "concurrency", "kills",
     "ica", "ica_interpret", "ica_match", "convexity", "capacity", "toy", "decomposition", "sim",
-    "sim_probe",
+    "sim_probe", "similarity",
 )  # fmt: skip
 
 if __name__ == "__main__":

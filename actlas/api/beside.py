@@ -44,15 +44,18 @@ class Wanted:
 def places(
     database: Database, own: Extraction, others: Sequence[str], wanted: Wanted | None
 ) -> list[Place]:
-    """Open `SITE` (of the extraction itself) or `EXTRACTION:SITE`, each with what is built on."""
+    """Open `SITE` (of the extraction itself) or `EXTRACTION:SITE`, each with what is built on.
+
+    A site may stand for several, as `2:layers.*`.
+    """
     found = []
     for text in others:
         number, colon, site = text.partition(":")
         elsewhere = bool(colon) and number.isdigit()
         extraction = database.find(Extraction, number) if elsewhere else own
-        acts = StoredExtraction(database, extraction).activations(site if elsewhere else text)
-        bases = wanted.at(database, extraction, acts.site) if wanted else []
-        found.append(Place(extraction, acts, bases))
+        for acts in StoredExtraction(database, extraction).layers(site if elsewhere else text):
+            bases = wanted.at(database, extraction, acts.site) if wanted else []
+            found.append(Place(extraction, acts, bases))
     return found
 
 

@@ -171,7 +171,12 @@ def _beside(database: Database, request: Request, layers: Layers) -> _Beside:
     bases = [wanted.at(database, own, name) for name in layers.names] if here else []
     also = wanted if built and "others" in needs else None
     tags = opened_tags(database, request.runs) if "tags" in needs else None
-    return _Beside(places(database, own, request.other, also), bases, tags)
+    found = places(database, own, request.other, also)
+    if "other" in needs and len(found) > 1:
+        raise InputError(
+            f"{request.analysis.name} takes one other site; {request.other[0]!r} names {len(found)}"
+        )
+    return _Beside(found, bases, tags)
 
 
 def _run_one(database: Database, request: Request, layers: Layers) -> StoredRun:

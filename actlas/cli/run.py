@@ -96,7 +96,11 @@ def _shared(needs: tuple[str, ...], builds: bool) -> list[click.Option]:
         ]  # fmt: skip
     if "other" in needs or "others" in needs:
         several = "others" in needs
-        text = "A further site; again for more." if several else "The second site."
+        text = (
+            "A further site, or several as 2:layers.*; again for more."
+            if several
+            else "The second site."
+        )
         options.append(click.Option(["--other"], metavar="[ID:]SITE", multiple=several, help=text))
     if builds:
         text = "Run to build on (default: the newest at the site, of the same labels)."
