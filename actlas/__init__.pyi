@@ -149,6 +149,9 @@ from .core import (
     load_language_model as load_language_model,
 )
 from .core import (
+    permute_groups as permute_groups,
+)
+from .core import (
     pick_device as pick_device,
 )
 from .core import (

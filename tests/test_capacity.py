@@ -1016,11 +1016,3 @@ def test_halves_hold_as_many_groups_of_a_class_and_are_drawn_by_chance():
     for half in (one, other):
         assert [half[labels.codes == k].mean() for k in range(4)] == [0.5] * 4
     assert (one != other).any()
-
-
-def test_a_group_of_mixed_labels_gets_those_of_another_in_turn():
-    labels = Labels.of(["a", "b", "b", "a", "a"], groups=[0, 0, 1, 1, 1])
-    swapped = {
-        tuple(moments._between_groups(labels, np.random.default_rng(seed))) for seed in range(9)
-    }
-    assert swapped == {(0, 1, 1, 0, 0), (1, 0, 0, 1, 0)}

@@ -33,6 +33,7 @@ from .loading import SCHEMES, load_model, split_spec, unknown_scheme
 from .media import Media
 from .models import LoadedModel, array_bytes, describe_sites
 from .others import Other, Others
+from .permuting import permute_groups
 from .proof import Proof, check_sites, check_table, prove
 from .readers import read_dataset
 from .results import (
@@ -137,6 +138,7 @@ __all__ = [
     "load_language_model",
     "load_model",
     "nearest",
+    "permute_groups",
     "pick_device",
     "presets",
     "prove",

@@ -7,7 +7,16 @@ from typing import Annotated, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from actlas import Activations, InputError, LabelError, Labels, Result, ResultTable, analysis
+from actlas import (
+    Activations,
+    InputError,
+    LabelError,
+    Labels,
+    Result,
+    ResultTable,
+    analysis,
+    permute_groups,
+)
 
 Z95 = 1.959963984540054  # standard normal quantile of a two-sided 95 % interval
 
@@ -86,7 +95,7 @@ def _recalls(tables: Mapping[str, ResultTable]) -> Any:
 
 
 @analysis(
-    version=1,
+    version=2,
     tables={"summary": Summary, "classes": Class},
     arrays={
         "coef": "(classes, width) weight of each dimension in activation units, class by class",
@@ -229,26 +238,12 @@ def _permuted(
     rng = np.random.default_rng(seed)
     scores = []
     for _ in range(permutations):
-        codes = _between_groups(labels, train, rng)
+        codes = permute_groups(labels.codes[train], labels.groups[train], rng)
         if len(np.unique(codes)) < len(labels.names):
             continue
         fit = _train(Z[train], codes, len(labels.names), c, max_iter)
         scores.append(_balanced(labels.codes[test], fit.predict(Z[test]), len(labels.names)))
     return scores
-
-
-def _between_groups(
-    labels: Labels, rows: NDArray[np.int64], rng: np.random.Generator
-) -> NDArray[np.int64]:
-    """Permute the labels of whole groups; a group of mixed labels gets another's in turn."""
-    codes, groups = labels.codes[rows], labels.groups[rows]
-    order = np.argsort(groups, kind="stable")
-    parts = np.split(order, np.flatnonzero(np.diff(groups[order])) + 1)
-    shuffled = [parts[i] for i in rng.permutation(len(parts))]
-    permuted: NDArray[np.int64] = np.empty_like(codes)
-    for part, source in zip(parts, shuffled, strict=True):
-        permuted[part] = np.resize(codes[source], len(part))
-    return permuted
 
 
 def _classes(

@@ -107,7 +107,7 @@ class Chosen:
 
 
 @analysis(
-    version=2,
+    version=3,
     tables={**TABLES, "summary": ConceptSummary, "concepts": Concept, "controls": Controls},
     arrays={"directions": "(classes, width) direction of each concept as it was measured"},
     figures={k: figures.ALL[k] for k in ("histogram", "ordered", "norm", "gram")},

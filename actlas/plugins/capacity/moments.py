@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from actlas import Activations, Labels
+from actlas import Activations, Labels, permute_groups
 
 from .features import READ_ROWS
 
@@ -93,7 +93,7 @@ def read(acts: Activations, labels: Labels, permutations: int, seed: int) -> Rea
     rng = np.random.default_rng(seed)
     half, K = _halves(labels, rng), len(labels.names)
     codes = labels.codes + K * half  # classes of the second half behind those of the first
-    drawn = [_between_groups(labels, rng) for _ in range(permutations)]
+    drawn = [permute_groups(labels.codes, labels.groups, rng) for _ in range(permutations)]
     sums, shift = np.zeros((2 * K, acts.width)), np.zeros(acts.width)
     products = np.zeros((2, acts.width, acts.width))
     by_chance = np.zeros((permutations, K, acts.width))
@@ -139,17 +139,3 @@ def _turns(codes: NDArray[np.int64]) -> NDArray[np.int64]:
     lengths = np.diff(np.r_[starts, len(codes)])
     turns: NDArray[np.int64] = (np.arange(len(codes)) - np.repeat(starts, lengths)) % 2
     return turns
-
-
-def _between_groups(labels: Labels, rng: np.random.Generator) -> NDArray[np.int64]:
-    """Permute the labels of whole groups; a group of mixed labels gets another's in turn.
-
-    Rows of one group are not independent, so shuffled rows would be a null too low. Groups of
-    unlike size may leave a class without rows.
-    """
-    order = np.argsort(labels.groups, kind="stable")
-    parts = np.split(order, np.flatnonzero(np.diff(labels.groups[order])) + 1)
-    permuted = np.empty_like(labels.codes)
-    for part, i in zip(parts, rng.permutation(len(parts)), strict=True):
-        permuted[part] = np.resize(labels.codes[parts[i]], len(part))
-    return permuted

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from actlas import permute_groups
+
 from .logistic import Basis, Fits, fit
 from .rows import Split, Target
 
@@ -93,16 +95,10 @@ class Task:
         return self.codes if self.values is None else self.values
 
     def permuted(self, groups: NDArray[np.int64], rng: np.random.Generator) -> NDArray[Any]:
-        """Labels permuted between whole groups of training rows; mixed groups in turn."""
+        """Labels permuted between whole groups of training rows; see `actlas.permute_groups`."""
         known = np.flatnonzero(self.codes >= 0)
-        order = known[np.argsort(groups[known], kind="stable")]
-        parts = np.split(order, np.flatnonzero(np.diff(groups[order])) + 1)
         found = self.labels.copy()
-        if len(parts) == len(order):  # every row is a group
-            found[order] = self.labels[rng.permutation(order)]
-            return found
-        for part, source in zip(parts, rng.permutation(len(parts)).tolist(), strict=True):
-            found[part] = np.resize(self.labels[parts[source]], len(part))
+        found[known] = permute_groups(self.labels[known], groups[known], rng)
         return found
 
     def accuracy(self, outputs: Array) -> float:
