@@ -187,3 +187,12 @@ def test_losses_vanish_where_nothing_differs(name):
     if "+" in name:
         parts = [float(loss_of(part, 16000, 8000)(made, real).detach()) for part in name.split("+")]
         assert float(found.detach()) == pytest.approx(sum(parts), rel=1e-5)
+
+
+def test_bands_louder_than_any_sound_are_heard_as_loud_and_not_as_infinity():
+    bands = Bands(16000, 1024, 20, True, 8000)
+    frames = np.full((8, 20), -50, np.float32)
+    frames[:, 5] = 1e5
+    made = bands.waveform(frames, 160.0)
+    assert np.isfinite(made).all()
+    assert np.abs(made).max() > 1

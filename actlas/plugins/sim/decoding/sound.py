@@ -18,6 +18,7 @@ Form = Literal["spectrum", "mel", "wave"]
 FLOOR = 1e-10  # of power, before its logarithm
 WINDOW_SECONDS = 0.025
 LOOKED = 100  # recordings whose rate is looked at
+LOUDEST = 100.0  # dB of a band; a full-scale waveform has about 50
 ROUNDS = 60  # of Griffin and Lim
 
 
@@ -129,7 +130,8 @@ class Bands:
         bands = np.stack(
             [np.interp(at, np.arange(len(decibels)), column) for column in decibels.T], 1
         )
-        power = torch.from_numpy(self._inverse) @ torch.from_numpy(10 ** (bands.T / 10)).float()
+        loud = 10 ** (np.minimum(bands.T, LOUDEST) / 10)  # a decoder may give thousands of dB
+        power = torch.from_numpy(self._inverse) @ torch.from_numpy(loud).float()
         size = power.clamp(min=0).sqrt()  # (bins, count)
         window = torch.hann_window(self.size)
         phase = torch.ones_like(size, dtype=torch.complex64)
