@@ -1,7 +1,7 @@
 """Numbers of stored runs, one a model and test."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
 import numpy as np
@@ -44,7 +44,6 @@ class Gathered:
     models: list[Model]
     values: dict[Test, dict[int, float]]
     left_out: list[str]
-    seen: dict[tuple[Test, int], int] = field(default_factory=dict)
 
     def matrix(self) -> NDArray[np.float64]:
         """Return (tests, models), NaN where there is no number."""
@@ -65,16 +64,14 @@ def gather(
     found = _models(runs, tags, quality, control)
     known = {model.number for model in found.models}
     parts: dict[Test, dict[int, list[float]]] = {}
+    seen: dict[tuple[Test, int], int] = {}
     for run in runs:
         model = tags.models[run.id]
         if model not in known:
             continue
         for row, indicator, value in _numbers(run, table, columns, by):
             test = Test((run.site or "") if over == "site" else "", row, indicator)
-            if (
-                over == "site"
-                and (earlier := found.seen.setdefault((test, model), run.id)) != run.id
-            ):
+            if over == "site" and (earlier := seen.setdefault((test, model), run.id)) != run.id:
                 raise InputError(
                     f"runs {earlier} and {run.id} are of one model at one site; name one of them"
                 )

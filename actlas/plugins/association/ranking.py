@@ -33,8 +33,8 @@ def unit(ranks: Floats) -> Floats:
     """Centre along the last axis and divide by the length; 0 where nothing varies."""
     centred = ranks - ranks.mean(axis=-1, keepdims=True)
     length = np.linalg.norm(centred, axis=-1, keepdims=True)
-    unit: Floats = np.divide(centred, length, out=np.zeros_like(centred), where=length > 1e-9)
-    return unit
+    scaled: Floats = np.divide(centred, length, out=np.zeros_like(centred), where=length > 1e-9)
+    return scaled
 
 
 def within(ranks: Floats, groups: NDArray[np.int64]) -> Floats:
