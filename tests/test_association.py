@@ -9,7 +9,7 @@ import pytest
 import scipy.stats
 
 import actlas
-from actlas import InputError, Result, Runs, Tags
+from actlas import InputError, Result, ResultTable, Runs, Tags
 from actlas.plugins.association import association
 from actlas.plugins.association.ranking import (
     Chance,
@@ -256,3 +256,19 @@ def test_it_conforms(check):
 def test_within_takes_the_mean_of_groups():
     left = within(np.array([1.0, 2, 3, 5]), np.array([0, 0, 1, 1]))
     np.testing.assert_allclose(left * np.linalg.norm([0.5, 0.5, 1, 1]), [-0.5, 0.5, -1, 1])
+
+
+def test_the_surest_is_first_not_what_few_models_have():
+    quality = np.arange(12.0)
+    noise = [float(i) if i < 4 else np.nan for i in range(12)]  # rho 1 over four models
+    good = quality + np.tile([0.0, 3.0], 6)
+    runs, tags = over(good, [0.0] * 12, [{"quality": q} for q in quality])
+    runs = Runs.of(
+        *[Result({"summary": ResultTable("summary", {"good": np.array([g]), "few": np.array([n])})})
+          for g, n in zip(good, noise, strict=True)],
+        models=[f"m{i}" for i in range(12)],
+    )  # fmt: skip
+    result = association(runs, tags, draws=0)
+    assert found(result, "few")["rho"] == pytest.approx(1)
+    assert found(result, "good")["rho"] < 1
+    assert result.tables["summary"]["indicator"][0] == "good"

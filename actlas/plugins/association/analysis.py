@@ -25,9 +25,9 @@ class Summary:
     tests: Annotated[int, "indicators by site that vary over at least 4 of them"]
     significant: Annotated[int, "of them with q ≤ 0.05"]
     significant_family: Annotated[int, "of them with p_family ≤ 0.05"]
-    site: Annotated[str, "site of the strongest; empty: of all sites"]
-    row: Annotated[str, "row of the strongest, where a table has several"]
-    indicator: Annotated[str, "the strongest indicator"]
+    site: Annotated[str, "site of the surest; empty: of all sites"]
+    row: Annotated[str, "row of the surest, where a table has several"]
+    indicator: Annotated[str, "the surest indicator: of lowest p, of equals the largest |rho|"]
     rho: Annotated[float | None, "its Spearman correlation with the quality"]
     p_family: Annotated[float | None, "chance of any as strong"]
     left_out: Annotated[int, "models without the tag"]
@@ -166,7 +166,7 @@ def _known(value: float) -> float | None:
 
 def _summary(quality: str, rows: Sequence[Association], found: Gathered) -> Summary:
     tested = [row for row in rows if row.rho is not None]
-    best = max(tested, key=lambda row: abs(row.rho or 0), default=None)
+    best = min(tested, key=lambda row: (row.p or 0, -abs(row.rho or 0)), default=None)
     return Summary(
         quality=quality,
         models=len(found.models),

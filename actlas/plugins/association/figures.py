@@ -5,7 +5,7 @@ from typing import Any
 
 from actlas import ResultTable
 
-SHOWN = 20  # associations, strongest first
+SHOWN = 20  # associations, surest first
 CURVES = 6
 
 
@@ -13,19 +13,19 @@ def _named(row: Mapping[str, Any]) -> str:
     return " · ".join(part for part in (row["indicator"], row["row"], row["site"]) if part)
 
 
-def _strongest(tables: Mapping[str, ResultTable]) -> list[dict[str, Any]]:
+def _surest(tables: Mapping[str, ResultTable]) -> list[dict[str, Any]]:
     rows = [row for row in tables["associations"] if row["rho"] == row["rho"]]
-    rows.sort(key=lambda row: -abs(row["rho"]))
+    rows.sort(key=lambda row: (row["p"], -abs(row["rho"])))  # few models correlate highly
     return [row | {"name": _named(row)} for row in rows]
 
 
 def intervals(tables: Mapping[str, ResultTable]) -> Any:
-    """The strongest correlations with their intervals; filled where p_family ≤ 0.05."""
+    """The surest correlations with their intervals; filled where p_family ≤ 0.05."""
     import altair as alt
 
     rows = [
         row | {"chance": "p_family ≤ 0.05" if row["p_family"] <= 0.05 else "may be chance"}
-        for row in _strongest(tables)[:SHOWN]
+        for row in _surest(tables)[:SHOWN]
     ]
     base = alt.Chart(alt.InlineData(values=rows)).encode(
         alt.Y("name:N", sort=[row["name"] for row in rows], title=None).axis(labelLimit=320)
@@ -48,11 +48,11 @@ def intervals(tables: Mapping[str, ResultTable]) -> Any:
 
 
 def points(tables: Mapping[str, ResultTable]) -> Any:
-    """Every model by its quality and the strongest indicator."""
+    """Every model by its quality and the surest indicator."""
     import altair as alt
 
-    strongest = _strongest(tables)
-    name = strongest[0]["name"] if strongest else ""
+    surest = _surest(tables)
+    name = surest[0]["name"] if surest else ""
     rows = [row for row in tables["points"] if _named(row) == name]
     quality = tables["summary"]["quality"][0]
     chart = alt.Chart(alt.InlineData(values=rows)).mark_point(filled=True, size=70).encode(
@@ -66,11 +66,11 @@ def points(tables: Mapping[str, ResultTable]) -> Any:
 
 
 def layers(tables: Mapping[str, ResultTable]) -> Any:
-    """The correlation site by site, of the indicators that are strongest anywhere."""
+    """The correlation site by site, of the indicators that are surest anywhere."""
     import altair as alt
 
     series: dict[str, None] = {}
-    for row in _strongest(tables):
+    for row in _surest(tables):
         series[_named(row | {"site": ""})] = None
     chosen = list(series)[:CURVES]
     rows = [row | {"series": _named(row | {"site": ""})} for row in tables["associations"]]
