@@ -113,7 +113,7 @@ def test_an_older_store_is_refused_with_the_command(store, store_url, monkeypatc
     store.close()
     monkeypatch.setattr(schema, "HEAD", "0099")
     with pytest.raises(
-        actlas.SchemaError, match=r"schema 0003.*needs 0099.*`actlas store upgrade --store .*`"
+        actlas.SchemaError, match=r"schema 0004.*needs 0099.*`actlas store upgrade --store .*`"
     ) as caught:
         actlas.open(store_url)
     one_line(caught)

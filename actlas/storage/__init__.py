@@ -8,6 +8,7 @@ from .activations import (
     read_activations,
     read_rows,
 )
+from .audits import audit_jobs, audit_named, begin_audit
 from .backends import Backend
 from .cleaning import Removal, clean
 from .codecs import Packed, decode, reread
@@ -40,7 +41,19 @@ from .results import (
 )
 from .schema import HEAD
 from .shards import claim, held, missing_parts, owner_name, part_source, shards_of
-from .tables import Activation, Dataset, Extraction, Model, Part, Payload, Run, Shard, now
+from .tables import (
+    Activation,
+    Audit,
+    AuditJob,
+    Dataset,
+    Extraction,
+    Model,
+    Part,
+    Payload,
+    Run,
+    Shard,
+    now,
+)
 from .tags import set_tags, tags_of
 from .tops import Extremes, Lookup, RowPlace, SitePlace, looking_up, outermost
 from .verify import chunk_count, verify
@@ -57,6 +70,8 @@ __all__ = [
     "HEAD",
     "NOUNS",
     "Activation",
+    "Audit",
+    "AuditJob",
     "Backend",
     "Copied",
     "Database",
@@ -80,6 +95,9 @@ __all__ = [
     "add_dataset",
     "add_imported_model",
     "add_model",
+    "audit_jobs",
+    "audit_named",
+    "begin_audit",
     "begin_extraction",
     "chunk_count",
     "claim",

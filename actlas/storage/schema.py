@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 VERSION_TABLE = "actlas_alembic_version"
 MIGRATIONS = Path(__file__).parent / "migrations"
-HEAD = "0003"  # the newest file in migrations/versions; tested to be so
+HEAD = "0004"  # the newest file in migrations/versions; tested to be so
 
 
 def current_version(connection: Connection) -> str | None:

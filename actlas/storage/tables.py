@@ -325,6 +325,64 @@ class Run(Base):
     )
 
 
+class Audit(Base):
+    """An audit as its file was when it was run last.
+
+    folder: where relative paths in the file start. owner, heartbeat: the process that runs it.
+    """
+
+    __tablename__ = "audits"
+    id: Mapped[int] = mapped_column(BigId, primary_key=True)
+    name: Mapped[str] = mapped_column(unique=True)
+    text: Mapped[str]
+    folder: Mapped[str]
+    started: Mapped[str]
+    finished: Mapped[str | None]
+    seconds: Mapped[float | None]
+    workers: Mapped[int | None]
+    owner: Mapped[str | None]
+    heartbeat: Mapped[float | None]
+
+
+class AuditJob(Base):
+    """One job of an audit: a cell of its grid.
+
+    place: its order in the file. kind: extract, analyse or compare. status: waiting, running,
+    done, failed or skipped. error: why it failed or was skipped. key: equal for equal work.
+    fingerprint: of the files it depends on. seconds: wall-clock time of its last attempt.
+    memory: peak bytes of the process that did it. runs: numbers of the runs it made or found.
+    """
+
+    __tablename__ = "audit_jobs"
+    audit_id: Mapped[int] = mapped_column(
+        ForeignKey("audits.id", ondelete="CASCADE"), primary_key=True
+    )
+    job: Mapped[str] = mapped_column(primary_key=True)
+    place: Mapped[int]
+    kind: Mapped[str]
+    model: Mapped[str]
+    dataset: Mapped[str]
+    pooling: Mapped[str]
+    analysis: Mapped[str]
+    parameters: Mapped[dict[str, Any]]
+    needs: Mapped[list[Any]]
+    work: Mapped[dict[str, Any]]
+    key: Mapped[str] = mapped_column(String(32), index=True)
+    fingerprint: Mapped[str] = mapped_column(String(32))
+    status: Mapped[str]
+    error: Mapped[str | None]
+    attempts: Mapped[int] = mapped_column(default=0)
+    owner: Mapped[str | None]
+    heartbeat: Mapped[float | None]
+    started: Mapped[str | None]
+    seconds: Mapped[float | None]
+    memory: Mapped[int | None]
+    extraction_id: Mapped[int | None]
+    runs: Mapped[list[Any]]
+    warnings: Mapped[list[Any]]
+    __table_args__ = {"sqlite_with_rowid": False}  # noqa: RUF012
+
+
 class Array(Base):
     """A named array of a run, in C order; checksum is the xxh3-64 of the bytes."""
 
