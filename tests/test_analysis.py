@@ -453,6 +453,20 @@ def test_a_base_is_declared_and_taken():
             return Result()
 
 
+def test_what_stands_beside_without_a_base_may_be_none():
+    for needs in ("acts: Activations", "acts: Activations, base: Result", "layers: Layers"):
+        with pytest.raises(AnalysisError, match=r"take `base: Result \| None` beside `acts`"):
+            _declared(needs)
+    assert _declared("acts: Activations, base: Result | None")(ACTS).warnings == ()
+
+
+def _declared(needs):
+    scope = {"analysis": analysis, "Result": Result, "Activations": Activations, "Layers": Layers}
+    text = f"@analysis(version=1, beside='probe')\ndef near({needs}) -> Result:\n    'Nothing.'\n"
+    exec(f"{text}    return Result()", scope)
+    return scope["near"]
+
+
 def test_no_rows_are_refused():
     empty = Activations.of(np.zeros((0, 3), np.float32))
     with pytest.raises(InputError, match="at least one row"):

@@ -294,6 +294,39 @@ def test_a_run_builds_on_the_newest_of_its_site_or_those_named(tiny, filled):
         seen()
 
 
+def test_a_run_that_is_only_beside_may_lack(filled):
+    @actlas.analysis(version=1, arrays={"plus": "(1,) what is given"})
+    def centre(
+        acts: actlas.Activations, labels: actlas.Labels | None, *,
+        plus: Annotated[int, "what"] = 0,
+    ) -> actlas.Result:  # fmt: skip
+        """Keep a number."""
+        return actlas.Result(arrays={"plus": np.array([plus])})
+
+    @actlas.analysis(version=1, beside="centre")
+    def beside(
+        acts: actlas.Activations, labels: actlas.Labels | None, base: actlas.Result | None
+    ) -> actlas.Result:
+        """Say what it is given."""
+        return actlas.Result(warnings=[str(base and base.arrays["centre_plus"].tolist())])
+
+    extraction = filled.extraction()
+
+    def given(**options):
+        (run,) = filled.run(beside, extraction, "embed", **options)
+        return list(run.result.warnings)
+
+    assert given() == ["None"]
+    (first,) = filled.run(centre, extraction, "embed", labels="topic", plus=3)
+    filled.run(centre, extraction, "layers.1", plus=9)
+    assert given() == ["[3]"]
+    filled.run(centre, extraction, "embed", plus=7)
+    assert given(labels="topic") == ["[7]"]
+    assert given(base=first.id) == ["[3]"]
+    with pytest.raises(actlas.InputError, match="--base takes runs of centre"):
+        given(base=filled.run(beside, extraction, "embed")[0].id)
+
+
 def test_an_analysis_may_build_on_any_run_which_is_named(filled):
     @actlas.analysis(version=1, arrays={"rows": "(rows, width) of the site"})
     def keep(acts: actlas.Activations) -> actlas.Result:

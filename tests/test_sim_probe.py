@@ -251,7 +251,7 @@ def test_a_collapsed_posterior_is_reported_as_collapsed():
     assert factor["draw_accuracy"] == pytest.approx(1 / 3, abs=0.08)
     assert not factor["readable"]
     assert summary["active_units"] == 0
-    assert summary["gate"].startswith("collapsed")
+    assert summary["gate"].startswith("collapsed: posteriors are the prior (rate ")
     assert not summary["informative"]
     assert np.isnan(summary["concentration"])
     assert score(result, "marginal_kl") < 0.003  # looks excellent
@@ -265,7 +265,12 @@ def test_a_healthy_posterior_is_informative_and_a_half_collapsed_one_said():
     result = probed(Z, factors, Activations.of(logvar.astype(np.float32)))
     assert row(result)["informative"]
     assert row(result)["active_units"] == 4
-    assert any("partly collapsed: 4 of 10" in said for said in result.warnings)
+    assert row(result)["gate"].startswith("partly collapsed: f0 above chance; 4 of 10 units")
+    assert any(said.startswith("closeness to N(0, I) is not inter") for said in result.warnings)
+    assert np.isfinite(row(result)["concentration"])
+    for name in ("marginal_kl", "total_correlation"):  # idle dimensions would make them small
+        assert np.isnan(row(result)[name])
+        assert not score(result, name, column="interpreted")
     rates = [d["rate"] for d in result.tables["dimensions"]]
     v = Z[:, 0].astype(np.float32).astype(float)
     assert rates[0] == pytest.approx(np.mean(v**2 + np.exp(-4) - 1 + 4) / 2, rel=1e-5)

@@ -120,7 +120,7 @@ def _check(request: Request) -> None:
         raise InputError(f"{who} takes one other site; name it with one --other")
     if request.data and "samples" not in needs:
         raise InputError(f"{who} reads no samples again; leave --data out")
-    if request.base and not request.analysis.bases:
+    if request.base and not (request.analysis.bases or request.analysis.beside):
         raise InputError(f"{who} builds on no other analysis; leave --base out")
     if request.runs and (request.labels or request.base):
         raise InputError(f"{who} is over runs; choose them with --runs, not --labels or --base")
@@ -153,7 +153,8 @@ class _Beside:
 
 def _wanted(request: Request) -> Wanted:
     analysis = request.analysis
-    return Wanted(analysis.bases, request.base, request.labels, analysis.beside)
+    labels = request.labels if analysis.bases else None  # what stands beside may have others
+    return Wanted(analysis.bases, request.base, labels, analysis.beside)
 
 
 def _with_labels(database: Database, request: Request, site: str) -> Request:
@@ -167,8 +168,9 @@ def _with_labels(database: Database, request: Request, site: str) -> Request:
 def _beside(database: Database, request: Request, layers: Layers) -> _Beside:
     own, wanted = request.extraction.record, _wanted(request)
     needs, built = request.analysis.needs, bool(wanted.analyses)
-    here = built and ("base" in request.wanted or "base" not in needs)  # optional: not always
-    bases = [wanted.at(database, own, name) for name in layers.names] if here else []
+    here = "base" in request.wanted or "base" not in needs  # optional: not always
+    some = here if built else bool(wanted.beside)
+    bases = [wanted.at(database, own, name) for name in layers.names] if some else []
     also = wanted if built and "others" in needs else None
     tags = opened_tags(database, request.runs) if "tags" in needs else None
     found = places(database, own, request.other, also)
@@ -176,7 +178,7 @@ def _beside(database: Database, request: Request, layers: Layers) -> _Beside:
         raise InputError(
             f"{request.analysis.name} takes one other site; {request.other[0]!r} names {len(found)}"
         )
-    return _Beside(found, bases, tags)
+    return _Beside(found, bases if any(bases) else [], tags)
 
 
 def _run_one(database: Database, request: Request, layers: Layers) -> StoredRun:
@@ -277,7 +279,7 @@ def _bind(database: Database, request: Request, layers: Layers, beside: _Beside)
             database, request.analysis, own, beside.others, request.device
         )
     bases = [opened_base(database, request.analysis, runs) for runs in beside.bases]
-    if "base" in needs and bases:
+    if "base" in request.analysis.needs and bases:
         bound["base"] = bases[0]
     if "layers" in needs:
         bound["layers"] = Layers.of(*opened, bases=bases)

@@ -46,7 +46,7 @@ def command_for(analysis: "Analysis") -> click.Command:
     """Make a command from an analysis: what it needs and what it lets the user set."""
     own = [option_for(p) for p in analysis.parameters]
     names = {p.name for p in analysis.parameters}
-    shared = [o for o in _shared(analysis.needs, bool(analysis.bases)) if o.name not in names]
+    shared = [o for o in _shared(analysis) if o.name not in names]
 
     def callback(**given: Any) -> None:
         run_analysis(analysis, {n: given.pop(n) for n in names}, **given)
@@ -75,7 +75,8 @@ def option_for(parameter: "Parameter") -> click.Option:
     )
 
 
-def _shared(needs: tuple[str, ...], builds: bool) -> list[click.Option]:
+def _shared(analysis: "Analysis") -> list[click.Option]:
+    needs = analysis.needs
     if "runs" in needs:
         text = "Runs it is over: 3,5-9, all, or a SELECT that gives their numbers."
         return [click.Option(["--runs"], metavar="RUNS", help=text), *_common()]
@@ -102,10 +103,12 @@ def _shared(needs: tuple[str, ...], builds: bool) -> list[click.Option]:
             else "The second site."
         )
         options.append(click.Option(["--other"], metavar="[ID:]SITE", multiple=several, help=text))
-    if builds:
-        text = "Run to build on (default: the newest at the site, of the same labels)."
+    if analysis.bases or analysis.beside:
+        text = f"Run of {' or '.join(analysis.beside)} (default: the newest at the site)."
+        if analysis.bases:
+            text = "Run to build on (default: the newest at the site, of the same labels)."
         options.append(click.Option(["--base"], metavar="RUN", multiple=True, help=text))
-    if builds and not {"labels", "factors"} & set(needs):
+    if analysis.bases and not {"labels", "factors"} & set(needs):
         text = "Labels of the runs to build on (default: those of the newest)."
         options.append(click.Option(["--labels"], metavar="NAME", help=text))
     if "samples" in needs:

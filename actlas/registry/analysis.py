@@ -284,7 +284,7 @@ def analysis(
         `Result.joined`); "*": of any analysis, the run that the user names. With `runs: Runs`,
         which stands alone (or before `tags: Tags`), the results of many runs of it.
     beside: analyses whose results are put into the base, called as in SQL, at sites where there
-        are any.
+        are any. Without a base `base: Result | None` holds them, None where there are none.
     when: input → the settings that need it, {"model": {"how": "network"}}. An input annotated
         `X | None` is optional: None unless its settings are chosen, or the user gives it.
 
@@ -304,9 +304,12 @@ def analysis(
         needs, parameters, optional = _signature(called, function, when or {})
         bases = (base,) if isinstance(base, str) else base
         also = (beside,) if isinstance(beside, str) else beside
-        _check_base(called, needs, bases)
-        if also and not bases:
-            raise AnalysisError(f"analysis {called!r}: beside goes with base; name one")
+        if also and not bases and ("acts" not in needs or "base" not in optional):
+            raise AnalysisError(
+                f"analysis {called!r}: beside goes with base; name one, or take `base: Result | "
+                f"None` beside `acts`"
+            )
+        _check_base(called, needs, bases or also)
         specs = {n: TableSpec.of(n, row) for n, row in (tables or {}).items()}
         return Analysis(
             called,

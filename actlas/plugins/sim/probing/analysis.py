@@ -18,6 +18,7 @@ from actlas import (
 )
 
 from . import figures, gaussian, report
+from .gate import DECODED, Decoder
 from .measured import Measured, Rows, drawn_curves, measure, row
 from .probes import Sides, Task
 from .rotations import Method, along, scored
@@ -61,16 +62,18 @@ class _Settings:
 
 
 @analysis(
-    version=1,
+    version=2,
     tables=TABLES,
     arrays={"importance": "(width, factors) importance of each dimension to each factor"},
     figures=figures.ALL,
     headline="concentration",
+    beside=DECODED,
 )
 def sim_probe(
     acts: Activations,
     factors: Factors | None,
     other: Activations | None,
+    base: Result | None,
     *,
     pool: Annotated[
         Pool, "probe rows: each row; the mean, largest or last of a sample's; means of windows"
@@ -103,7 +106,8 @@ def sim_probe(
 
     The gate comes first: a collapsed representation is near N(0, I), smooth and concentrated,
     and says nothing. Only where a factor is read above chance by three errors (from draws of the
-    posterior too) and a unit is active, the summary holds more than the gate; whatever is
+    posterior too), and a unit is active or a decoder of the site (the newest `sim_decode`)
+    explains something, where that is known, the summary holds more than the gate; whatever is
     measured is in the tables all the same. Scores of axes are read as excess over random
     rotations of the same rows, since Gini and the like depend on width, penalty and scale.
 
@@ -120,16 +124,16 @@ def sim_probe(
     settings.check()
     X = _finite(acts)
     post = None if other is None else _posterior(acts, X, other, seed)
-    found = report.Laws(
+    found = gaussian.Laws(
         gaussian.law(X if post is None else post.draws),
         gaussian.lag1(X, acts.rows.sample),
         post,
     )
     if factors is None:
         said = ["no factors, so the gate is not judged: name label sets with --labels A,B"]
-        return report.result(found, None, said)
+        return report.result(found, None, Decoder.of(base), said)
     probed = _probed(acts, X, factors, found, settings)
-    return report.result(found, probed, probed.said)
+    return report.result(found, probed, Decoder.of(base), probed.said)
 
 
 def _finite(acts: Activations) -> NDArray[np.float32]:
@@ -160,7 +164,7 @@ def _posterior(
 
 
 def _probed(
-    acts: Activations, X: NDArray[np.float32], factors: Factors, laws: report.Laws, s: _Settings
+    acts: Activations, X: NDArray[np.float32], factors: Factors, laws: gaussian.Laws, s: _Settings
 ) -> report.Probed:
     pooling = Pooling.of(acts, s.pool, s.window)
     found, said = targets(factors, pooling, s.continuous, s.bins)
@@ -199,8 +203,9 @@ def _taken(target: Target, rows: NDArray[np.int64]) -> Target:
 
 
 def _leaks(
-    acts: Activations, groups: NDArray[np.int64], pooling: Pooling, laws: report.Laws, s: _Settings
-) -> list[str]:
+    acts: Activations, groups: NDArray[np.int64], pooling: Pooling, laws: gaussian.Laws,
+    s: _Settings,
+) -> list[str]:  # fmt: skip
     """Say where rows that belong together may be on both sides of the split."""
     if len(np.unique(groups)) < len(groups):
         return []
@@ -216,7 +221,7 @@ def _leaks(
 
 
 def _rows(
-    acts: Activations, X: NDArray[np.float32], laws: report.Laws, pooling: Pooling,
+    acts: Activations, X: NDArray[np.float32], laws: gaussian.Laws, pooling: Pooling,
     kept: NDArray[np.int64], groups: NDArray[np.int64], sides: Split, s: _Settings,
 ) -> Rows:  # fmt: skip
     rng = np.random.default_rng([s.seed, 5])

@@ -136,6 +136,21 @@ class Posterior:
         return int((self.mean_variance > ACTIVE).sum())
 
 
+@dataclass(frozen=True)
+class Laws:
+    """Everything that needs no labels."""
+
+    law: Law
+    lag: tuple[Array, Array] | None
+    posterior: Posterior | None
+
+    def neighbours(self) -> float:
+        """Mean correlation of rows with the next of the same sample, 0 where there is none."""
+        if self.lag is None or np.isnan(self.lag[0]).all():
+            return 0.0
+        return float(np.nanmean(self.lag[0]))
+
+
 def posterior(mean: NDArray[Any], logvar: NDArray[Any], seed: int) -> Posterior:
     """Measure posteriors N(mean, exp(logvar)) (n, d) and draw from each once."""
     rng = np.random.default_rng([seed, 17])

@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 from actlas import Result
 
 from .curves import Curve
-from .gaussian import LEVELS, Law, Posterior, total_correlation
+from .gate import Decoder, Verdict, judged
+from .gaussian import LEVELS, Law, Laws, total_correlation
 from .measured import Measured
 from .rotations import Axes
 from .rows import Split
@@ -20,21 +21,6 @@ Array = NDArray[np.float64]
 Scores = dict[tuple[str, int | None], float]
 DRAWN = 24  # dimensions whose law is drawn
 AXES = ("disentanglement", "completeness", "mig", "sap")
-
-
-@dataclass(frozen=True)
-class Laws:
-    """Everything that needs no labels."""
-
-    law: Law
-    lag: tuple[Array, Array] | None
-    posterior: Posterior | None
-
-    def neighbours(self) -> float:
-        """Mean correlation of rows with the next of the same sample, 0 where there is none."""
-        if self.lag is None or np.isnan(self.lag[0]).all():
-            return 0.0
-        return float(np.nanmean(self.lag[0]))
 
 
 @dataclass(frozen=True)
@@ -57,20 +43,15 @@ class Probed:
         return [factor.factor for factor in self.factors]
 
 
-def result(laws: Laws, probed: Probed | None, said: Sequence[str]) -> Result:
+def result(
+    laws: Laws, probed: Probed | None, decoder: Decoder | None, said: Sequence[str]
+) -> Result:  # fmt: skip
     """Put everything into tables."""
-    informative, gate = judged(laws, probed)
-    warnings = [
-        *said,
-        *([] if informative is None or informative else [f"not interpreted: {gate}"]),
-    ]
-    if laws.posterior is not None and 0 < laws.posterior.active <= len(laws.law.mean) // 2:
-        warnings.append(
-            f"partly collapsed: {laws.posterior.active} of {len(laws.law.mean)} units are active"
-        )
-    table = _scores(laws, probed, bool(informative))
+    verdict = judged(laws, probed.factors if probed else None, decoder)
+    warnings = [*said, *_remarks(verdict)]
+    table = _scores(laws, probed, verdict)
     tables: dict[str, Any] = {
-        "summary": _summary(laws, probed, informative, gate, table),
+        "summary": _summary(laws, probed, decoder, verdict, table),
         "factors": probed.factors if probed else [],
         "scores": table,
         "dimensions": _dimensions(laws, probed),
@@ -84,22 +65,12 @@ def result(laws: Laws, probed: Probed | None, said: Sequence[str]) -> Result:
     return Result(tables, {"importance": importance}, warnings)
 
 
-def judged(laws: Laws, probed: Probed | None) -> tuple[bool | None, str]:
-    """The informativeness gate: whether to interpret anything, and why (not)."""
-    width, post = len(laws.law.mean), laws.posterior
-    units = "" if post is None else f"; {post.active} of {width} units are active"
-    if laws.law.dead.all():
-        return False, "collapsed: no dimension varies"
-    if post is not None and post.active == 0:
-        return False, f"collapsed: no posterior mean of {width} varies by more than 0.01"
-    if probed is None:
-        return None, f"not judged: there are no factors{units}"
-    read = [factor.factor for factor in probed.factors if factor.readable]
-    if not read:
-        return False, f"uninformative: no factor is read above chance{units}"
-    lost = [name for name in probed.names if name not in read]
-    but = f", not {', '.join(lost)}" if lost else ""
-    return True, f"informative: {', '.join(read)} above chance{but}{units}"
+def _remarks(verdict: Verdict) -> list[str]:
+    if verdict.informative is False:
+        return [f"not interpreted: {verdict.said}"]
+    if verdict.informative and not verdict.smooth:
+        return [f"closeness to N(0, I) is not interpreted: {verdict.said}"]
+    return []
 
 
 def _number(value: float | None) -> float | None:
@@ -129,11 +100,11 @@ def _score(
     )
 
 
-def _scores(laws: Laws, probed: Probed | None, informative: bool) -> list[Score]:
+def _scores(laws: Laws, probed: Probed | None, verdict: Verdict) -> list[Score]:
     found = []
     if probed is not None:
         for (name, f), value in probed.scores.items():
-            read = informative and (f is None or probed.factors[f].readable)
+            read = bool(verdict.informative) and (f is None or probed.factors[f].readable)
             null = [scores[name, f] for scores in probed.turned]
             factor = None if f is None else probed.names[f]
             found.append(_score(name, factor, value, null, read))
@@ -144,7 +115,7 @@ def _scores(laws: Laws, probed: Probed | None, informative: bool) -> list[Score]
         mean = _mean(one.accuracy for one in probed.factors)
         base = _mean(one.majority for one in probed.factors)
         found.append(_score("informativeness", None, mean, [base], True))
-    return found + _law_scores(laws, informative)
+    return found + _law_scores(laws, verdict.smooth)
 
 
 def _law_scores(laws: Laws, read: bool) -> list[Score]:
@@ -182,24 +153,27 @@ def correlation(law: Law) -> float | None:
 
 
 def _summary(
-    laws: Laws, probed: Probed | None, informative: bool | None, gate: str, table: list[Score]
-) -> Summary:
+    laws: Laws, probed: Probed | None, decoder: Decoder | None, verdict: Verdict,
+    table: list[Score],
+) -> Summary:  # fmt: skip
     whole = {s.score: s for s in table if s.factor is None}
-    excess = {name: whole[name].excess if name in whole and informative else None for name in AXES}
+    excess = {name: whole[name].excess if name in whole and verdict.informative else None
+              for name in AXES}  # fmt: skip
     law, post = laws.law, laws.posterior
     gini = [s.excess for s in table if s.score == "gini" and s.interpreted]
     factors, sides = (probed.factors, probed.sides) if probed else ([], None)
     return Summary(
-        gate=gate,
-        informative=informative,
+        gate=verdict.said,
+        informative=verdict.informative,
         concentration=_mean(gini),
         **excess,
         accuracy=_mean(f.accuracy for f in factors),
         baseline=_mean(f.majority for f in factors),
-        marginal_kl=whole["marginal_kl"].value if informative else None,
-        total_correlation=whole["total_correlation"].value if informative else None,
+        marginal_kl=whole["marginal_kl"].value if verdict.smooth else None,
+        total_correlation=whole["total_correlation"].value if verdict.smooth else None,
         rate=None if post is None else float(post.rate.sum()),
         active_units=None if post is None else post.active,
+        decoder_r2=None if decoder is None else decoder.r2,
         dead=int(law.dead.sum()),
         law_of="rows" if post is None else "draws",
         rows=law.rows,

@@ -8,11 +8,16 @@ from typing import Annotated
 class Summary:
     """Whether the rows say anything, and only then how; one row a run."""
 
-    gate: Annotated[str, "informative, uninformative, collapsed or not judged, and why"]
+    gate: Annotated[
+        str,
+        "informative, partly collapsed (at most half of the dimensions live), uninformative (rows "
+        "vary), collapsed (they do not, or posteriors are the prior), not judged; and why",
+    ]
     informative: Annotated[
         bool | None,
-        "whether a factor is read above chance (from draws too) and, with log-variance, a unit "
-        "is active; missing without factors; where not true nothing below is interpreted",
+        "whether a factor is read above chance (from draws too) and a unit is active or a decoder "
+        "explains above 5 %, where either is known; missing without factors; where not true "
+        "nothing below is interpreted",
     ]
     concentration: Annotated[
         float | None, "mean over readable factors of Gini less its mean over random rotations"
@@ -23,10 +28,17 @@ class Summary:
     sap: Annotated[float | None, "separated attribute predictability less that of rotations"]
     accuracy: Annotated[float | None, "mean accuracy (R² of continuous factors) over factors"]
     baseline: Annotated[float | None, "mean of what the commonest class gives (0 for R²)"]
-    marginal_kl: Annotated[float | None, "mean over dimensions of KL to N(0, 1), nats"]
-    total_correlation: Annotated[float | None, "Gaussian, bias taken out, nats"]
+    marginal_kl: Annotated[
+        float | None, "mean over dimensions of KL to N(0, 1), nats; missing if partly collapsed"
+    ]
+    total_correlation: Annotated[
+        float | None, "Gaussian, bias taken out, nats; missing if partly collapsed"
+    ]
     rate: Annotated[float | None, "mean KL of the posteriors to N(0, I), nats per vector"]
     active_units: Annotated[int | None, "dimensions whose mean varies by more than 0.01"]
+    decoder_r2: Annotated[
+        float | None, "R² of the run of sim_decode at the site; missing where there is none"
+    ]
     dead: Annotated[int, "dimensions that do not vary at all"]
     law_of: Annotated[str, "what closeness to N(0, I) is measured of: rows, or draws"]
     rows: Annotated[int, "rows read"]
