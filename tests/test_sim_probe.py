@@ -402,7 +402,7 @@ def test_one_dimension_one_factor_and_dead_dimensions_have_no_nan():
     assert last["importance"] == 0
     assert np.isfinite(result.arrays["importance"]).all()
     gone = probed(np.ones((500, 4)), factors)
-    assert row(gone)["gate"] == "collapsed: no dimension varies"
+    assert row(gone)["gate"].startswith("collapsed: no dimension varies")
 
 
 def test_without_factors_the_gate_is_not_judged():

@@ -30,8 +30,8 @@ class Factors:
         names = [labels.name for labels in sets]
         twice = next((name for name in names if names.count(name) > 1), None)
         if twice is not None:
-            raise LabelError(f"two factors are called {twice!r}; give each its name: Labels.of(…, "
-                             f"name=…)")  # fmt: skip
+            raise LabelError(f"two factors are called {twice!r}; name each once, or give each its "
+                             f"name: Labels.of(…, name=…)")  # fmt: skip
         for labels in sets[1:]:
             if not np.array_equal(labels.groups, sets[0].groups):
                 raise LabelError(

@@ -28,6 +28,7 @@ from .tables import TABLES
 FOLDS = 3
 RANDOM_ORDERS = 3
 ONE_NAME = 0.9  # share of rows called as most of their place: they are frames, not words
+FEW_GROUPS = 5  # with fewer even a probe that is never wrong may not be sure
 LEAKS = 0.1  # correlation of neighbouring rows from which groups of one row are doubtful
 
 
@@ -129,11 +130,19 @@ def sim_probe(
         gaussian.lag1(X, acts.rows.sample),
         post,
     )
+    said, decoder = _named(acts, other), Decoder.of(base)
     if factors is None:
-        said = ["no factors, so the gate is not judged: name label sets with --labels A,B"]
-        return report.result(found, None, Decoder.of(base), said)
+        said.append("no factors, so the gate is not judged: name label sets with --labels A,B")
+        return report.result(found, None, decoder, said)
     probed = _probed(acts, X, factors, found, settings)
-    return report.result(found, probed, Decoder.of(base), probed.said)
+    return report.result(found, probed, decoder, [*said, *probed.said])
+
+
+def _named(acts: Activations, other: Activations | None) -> list[str]:
+    """Say what a second site is taken for, where its name does not."""
+    if other is None or "var" in other.site.lower():
+        return []
+    return [f"{other.site} is taken for the log-variances of {acts.site}: if not, leave it out"]
 
 
 def _finite(acts: Activations) -> NDArray[np.float32]:
@@ -176,6 +185,7 @@ def _probed(
     found = [_taken(target, kept) for target in found]
     said += _leaks(acts, groups[kept], pooling, laws, s)
     sides = split(found, groups[kept], s.test_fraction, s.seed, FOLDS)
+    said += _few(len(np.unique(groups[kept][sides.test])))
     usable = [on_both_sides(target, sides) for target in found]
     said += [remark for _, remark in usable if remark]
     left = [target for target, _ in usable if target is not None]
@@ -195,6 +205,13 @@ def _probed(
         for m in measured if not m.probe.converged
     ]  # fmt: skip
     return _scored(rows, measured, sides, len(np.unique(groups[kept])), s, said)
+
+
+def _few(tested: int) -> list[str]:
+    if tested >= FEW_GROUPS:
+        return []
+    groups = "1 group" if tested == 1 else f"{tested} groups"
+    return [f"{groups} to test on make little sure: raise --test-fraction, or use finer --groups"]
 
 
 def _taken(target: Target, rows: NDArray[np.int64]) -> Target:

@@ -10,6 +10,7 @@ Array = NDArray[np.float64]
 SHAPE_ROWS = 50_000  # most rows that are sorted
 COLUMNS = 64  # dimensions that are sorted at a time
 ACTIVE = 0.01  # Burda et al. 2016
+DEPENDENT = 1e-14  # variance left of single-precision dimensions that follow from others
 LEVELS = np.linspace(0.005, 0.995, 67)
 
 
@@ -43,7 +44,7 @@ def marginal_kl(mean: Array, variance: Array) -> Array:
 
 
 def total_correlation(covariance: Array, rows: int) -> float | None:
-    """Gaussian total correlation (nats) less its bias; None without rows enough.
+    """Gaussian total correlation (nats) less its bias; None where it is infinite or rows are few.
 
     (Σ ln S_dd − ln det S)/2 overestimates by [D ψ((n−1)/2) − Σ_i ψ((n−i)/2)]/2, exactly for
     Gaussian rows (Wishart), about D(D−1)/4n for n ≫ D.
@@ -54,9 +55,10 @@ def total_correlation(covariance: Array, rows: int) -> float | None:
     if d == 0 or rows <= d:
         return None
     scale = np.sqrt(np.diag(covariance))
-    sign, logdet = np.linalg.slogdet(covariance / np.outer(scale, scale))
-    if sign <= 0 or not np.isfinite(logdet) or logdet < -27 * d:
+    values = np.linalg.eigvalsh(covariance / np.outer(scale, scale))
+    if values[0] <= DEPENDENT * d * values[-1]:
         return None
+    logdet = np.log(values).sum()
     bias = d * digamma((rows - 1) / 2) - digamma((rows - np.arange(1, d + 1)) / 2).sum()
     return float(-logdet - bias) / 2
 
@@ -83,6 +85,12 @@ def law(X: NDArray[np.float32]) -> Law:
         mean, variance, covariance, third / alive**1.5, fourth / alive**2 - 3, ks, wasserstein,
         quantiles, dead, n, float(norm.mean()), float(norm.std() / max(norm.mean(), 1e-30)),
     )  # fmt: skip
+
+
+def correlation(law: Law) -> float | None:
+    """Gaussian total correlation of the dimensions that vary."""
+    alive = np.flatnonzero(~law.dead)
+    return total_correlation(law.covariance[np.ix_(alive, alive)], law.rows)
 
 
 def _shape(X: NDArray[np.float32]) -> tuple[Array, Array, Array]:

@@ -11,7 +11,7 @@ from actlas import Result
 
 from .curves import Curve
 from .gate import Decoder, Verdict, judged
-from .gaussian import LEVELS, Law, Laws, total_correlation
+from .gaussian import LEVELS, Laws, correlation
 from .measured import Measured
 from .rotations import Axes
 from .rows import Split
@@ -144,12 +144,6 @@ def _law_scores(laws: Laws, read: bool) -> list[Score]:
         found.append(_score("rate", None, float(post.rate.sum()), [0.0], True))
         found.append(_score("active_units", None, float(post.active), [0.0], True))
     return found
-
-
-def correlation(law: Law) -> float | None:
-    """Gaussian total correlation of the dimensions that vary."""
-    alive = np.flatnonzero(~law.dead)
-    return total_correlation(law.covariance[np.ix_(alive, alive)], law.rows)
 
 
 def _summary(
