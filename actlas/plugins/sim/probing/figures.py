@@ -59,7 +59,7 @@ def histograms(tables: Tables) -> Any:
         panels.append((bars + line).properties(width=130, height=90, title=title))
     title = alt.Title(
         "Dimensions from least to largest KL, and N(0, 1) as a line",
-        subtitle="equal shares of the rows in each bar; 1 % of the rows lie outside",
+        subtitle="density of values; equal shares of the rows in each bar, 1 % of the rows outside",
     )
     by_kl = sorted(zip(shown, panels, strict=True), key=lambda pair: _place(kl[pair[0]]))
     return alt.concat(*(panel for _, panel in by_kl), columns=COLUMNS).properties(title=title)
@@ -87,7 +87,9 @@ def quantiles(tables: Tables) -> Any:
     )
     same = alt.Chart(alt.InlineData(values=ends)).mark_line(color="black", strokeDash=[4, 3])
     diagonal = same.encode(alt.X("normal:Q"), alt.Y("value:Q"))
-    title = alt.Title("Quantiles of dimensions", subtitle="dashed: N(0, 1)")
+    dims = len({row["dim"] for row in rows})
+    said = f"a line each of {dims} from least to largest KL; dashed: N(0, 1)"
+    title = alt.Title("Quantiles of dimensions", subtitle=said)
     return (lines + diagonal).properties(width=320, height=320, title=title)
 
 
