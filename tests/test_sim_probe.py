@@ -12,6 +12,7 @@ from actlas.plugins.sim.probing.rotations import rotation
 from actlas.testing import checks
 
 FEW = {"c": 1.0, "topk": False, "rotations": 4, "permutations": 1}
+LAWS = ["marginal_kl", "ks", "wasserstein", "total_correlation", "gaussian_kl", "norm", "norm_cv"]
 SHARP = ("disentanglement", "completeness", "mig", "sap")
 
 
@@ -159,22 +160,15 @@ def test_order_sign_and_scale_of_dimensions_change_nothing():
     order = np.random.default_rng(0).permutation(10)
     signed = Z * np.where(np.arange(10) % 2, -1, 1) * np.geomspace(0.01, 100, 10)
     a, b = probed(Z, factors), probed(signed[:, order], factors)
-    laws = {
-        "marginal_kl",
-        "ks",
-        "wasserstein",
-        "total_correlation",
-        "gaussian_kl",
-        "norm",
-        "norm_cv",
-    }
-    of_axes = [r for r in a.tables["scores"] if r["score"] not in laws]
+    of_axes = [r for r in a.tables["scores"] if r["score"] not in LAWS]
     assert {*SHARP, "gini", "entropy", "participation", "hoyer", "modularity", "accuracy"} < {
         r["score"] for r in of_axes
     }
     for r in of_axes:
         other = score(b, r["score"], r["factor"])
         assert r["value"] == pytest.approx(other, abs=0.01), r["score"]
+    density = sum(w["density"] for w in a.tables["weights"]) / 2  # of two factors, 0.02 apart
+    assert 0.9 < 0.02 * density < 1.01  # all weights lie between −1 and 1
     back = b.arrays["importance"][np.argsort(order)]
     assert back == pytest.approx(a.arrays["importance"], abs=1e-3)
 
