@@ -51,7 +51,7 @@ def test_rows_that_vary_and_say_nothing_are_uninformative():
     noise = np.random.default_rng(2).standard_normal((600, 4)).astype(np.float32)
     for logvar in (None, -2.0):
         summary, said = gate(noise, logvar)
-        assert said.startswith("uninformative: rows vary, and no factor is read above chance")
+        assert said.startswith("uninformative: no factor is read above chance")
         assert not summary["informative"]
     assert "4 of 4 units are active" in said
     assert gate(np.ones((600, 4), np.float32))[1].startswith("collapsed: no dimension varies")
@@ -97,7 +97,7 @@ def test_the_gate_of_rows_that_are_read_says_which_factors_are():
         (0.01, -12.0, (0.4, "samples"), True, "partly collapsed: class above chance; no posterior"),
         (0.01, -12.0, (0.4, "means"), False, "uninformative: class above chance, no posterior"),
         (1e-4, 0.0, (0.4, "means"), False, "collapsed: posteriors are the prior"),
-        (1e-4, 0.0, (0.4, "samples"), False, "uninformative: rows vary, and no factor"),
+        (1e-4, 0.0, (0.4, "samples"), False, "uninformative: no factor is read above"),
     ],
 )
 def test_a_decoder_is_evidence_where_it_reads_what_probes_read(

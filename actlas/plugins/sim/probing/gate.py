@@ -57,7 +57,7 @@ def judged(laws: Laws, factors: Sequence[Factor] | None, decoder: Decoder | None
         return Verdict(None, False, f"not judged: there are no factors{_units(laws)}{heard}")
     read = [factor.factor for factor in factors if factor.readable]
     if not read:
-        said = "uninformative: rows vary, and no factor is read above chance"
+        said = "uninformative: no factor is read above chance"
         return Verdict(False, False, f"{said}{_units(laws)}{heard}")
     found = f"{', '.join(read)} above chance"
     lost = [factor.factor for factor in factors if not factor.readable]
