@@ -86,6 +86,7 @@ def test_accuracy_is_near_bayes_and_the_same_along_any_axes(turns):
         found = [row(turns[kind], "factors", f)["accuracy"] for kind in ("axes", "half", "turned")]
         assert 0.83 < found[0] < 0.91  # Bayes 0.894; 0.887 of 3000 rows to train on
         assert max(found) - min(found) < 0.01
+        assert row(turns["axes"], "factors", f)["random_features"] < 0.3
 
 
 def test_many_rows_come_close_to_bayes_and_few_stay_below():
@@ -204,7 +205,7 @@ def test_probes_are_those_of_scikit_learn():
 
 def test_the_density_of_weights_and_the_auc_are_those_of_scipy_and_scikit_learn():
     from scipy.stats import gaussian_kde
-    from sklearn.metrics import f1_score, roc_auc_score
+    from sklearn.metrics import balanced_accuracy_score, f1_score, roc_auc_score
 
     from actlas.plugins.sim.probing import measured, report
 
@@ -217,7 +218,8 @@ def test_the_density_of_weights_and_the_auc_are_those_of_scipy_and_scikit_learn(
     task = measured.Task(
         measured.Task.of(*_halves(codes)).target, codes, codes, None, None, codes, codes
     )
-    _, f1, auc = measured._by_class(task, outputs)
+    balanced, f1, auc = measured._by_class(task, outputs)
+    assert balanced == pytest.approx(balanced_accuracy_score(codes, outputs.argmax(1)))
     assert f1 == pytest.approx(f1_score(codes, outputs.argmax(1), average="macro"))
     assert auc == pytest.approx(roc_auc_score(codes, np.exp(outputs), multi_class="ovr"))
 
@@ -448,6 +450,7 @@ def test_without_factors_the_gate_is_not_judged():
     assert row(result)["informative"] is None
     assert np.isnan(row(result)["marginal_kl"])
     assert score(result, "marginal_kl") == pytest.approx(1 / 300, rel=1)
+    assert score(result, "marginal_kl", column="null") == pytest.approx(1 / 300)
     assert any("--labels A,B" in said for said in result.warnings)
 
 
@@ -461,6 +464,10 @@ def test_words_of_a_kind_alike_have_a_control_task():
     assert row(result, "factors")["accuracy"] > 0.75  # words are known by heart …
     assert abs(row(result, "factors")["selectivity"]) < 0.2  # … and so is any label of words
     assert np.isnan(row(probed(X, factors), "factors")["selectivity"])
+    X[:, :] = rng.standard_normal(X.shape)  # words unknown, and what they have in common known
+    X[:, 0] += 3 * (word % 2)
+    result = sim_probe(Activations.of(X.astype(np.float32), rows=rows), factors, **FEW)
+    assert row(result, "factors")["selectivity"] > 0.3
     place = np.arange(1200) % 10  # frames of recordings are called by their place
     names = [f"{0.01 * p:.2f} s" if i < 1195 else "end" for i, p in enumerate(place)]
     frames = Rows.build(np.arange(1200) // 10, place, names)

@@ -6,7 +6,9 @@ from scipy import stats
 
 from actlas import Activations, Factors, Labels, Rows
 from actlas.plugins.sim.probing import gaussian, sim_probe
+from actlas.plugins.sim.probing.curves import Curve, area, k90
 from actlas.plugins.sim.probing.probes import Sides, Task, train, wilson
+from actlas.plugins.sim.probing.rotations import Axes, along, rotation, scored
 from actlas.plugins.sim.probing.rows import Pooling, Split, Target, split
 
 FEW = {"topk": False, "rotations": 1, "permutations": 1}
@@ -76,6 +78,37 @@ def test_the_baseline_is_the_commonest_class_of_training_rows():
     codes = np.array([0, 1, 1, 1, 1, 1, 0, 2])
     sides = Split(np.arange(4), np.arange(4, 8), np.zeros(4, int))
     assert Task.of(target(codes), sides, np.arange(8)).majority == 0.5
+
+
+def test_area_is_over_log_k_and_k90_the_first_that_keeps_enough():
+    curve = Curve("top", "refit", [1, 2, 4, 16], np.array([0.2, 0.6, 0.95, 1.0]))
+    kept = [0, 0.5, 0.9375, 1]
+    wanted = ((kept[0] + kept[1]) / 2 + (kept[1] + kept[2]) / 2 + kept[2] + kept[3]) / 4
+    assert area(curve, 0.2) == pytest.approx(wanted)
+    assert k90(curve, 0.2) == 4
+
+
+def test_the_null_is_what_a_probe_of_rotated_rows_would_find():
+    rng = np.random.default_rng(0)
+    X = rng.standard_normal((800, 4)) @ rng.standard_normal((4, 4))
+    codes = (X[:, 0] + X[:, 1] + rng.standard_normal(800) > 0).astype(int)
+    sides, whole = Sides.of(X.astype(np.float32), halves(800), True), halves(800)
+    task = Task.of(target(codes), whole, np.arange(800))
+    probe = train(sides, task, 100.0)
+    _, turned = along(sides, [task], [probe], "weights", 20, 1, 0)
+    Q = rotation(4, np.random.default_rng([0, 2]))
+    Z = np.zeros((800, 4), np.float32)
+    Z[whole.train], Z[whole.test] = sides.train.numpy() @ Q, sides.test.numpy() @ Q
+    again = train(Sides.of(Z, whole, True), task, 100.0)
+    known = np.abs(again.weights).mean(1)
+    assert turned.importance[:, 0] == pytest.approx(known, rel=0.05, abs=0.02)
+
+
+def test_a_factor_of_large_weights_is_no_more_than_another():
+    R = np.random.default_rng(0).random((6, 2))
+    found = [scored(Axes(R * by, R, R, R)) for by in ([1, 1], [1, 50])]
+    for name in ("disentanglement", "completeness"):
+        assert found[0][name, None] == pytest.approx(found[1][name, None])
 
 
 def test_total_correlation_is_missing_where_a_dimension_follows_from_others():
