@@ -7,6 +7,7 @@ import torch
 
 from actlas import InputError
 from actlas.plugins.sim import recipe
+from actlas.plugins.sim.draws import Draws
 from actlas.plugins.sim.loss import draw_span, info_nce, kl_rate, kl_terms
 from actlas.plugins.sim.steps import kl_penalty
 
@@ -178,3 +179,24 @@ def test_the_gradient_written_by_hand_is_that_of_differences(mode):
         return found.by_step
 
     assert torch.autograd.gradcheck(by_step, (context, target, weight))
+
+
+def test_draws_and_their_gradient_are_those_of_autograd():
+    made = [torch.randn(*shape, generator=seeded(i), dtype=torch.float64)
+            for i, shape in enumerate([(2, 5, 6), (2, 5, 3), (2, 2, 3)])]  # fmt: skip
+    heads, noise, again = made
+    heads.mul_(1.5).requires_grad_()
+    mu, logvar = heads[..., :3], heads[..., 3:].clamp(-2, 2)
+    assert 0 < int((heads[..., 3:].abs() > 2).sum()) < 15
+    std = (logvar / 2).exp()
+    plain = mu + std * noise, mu[:, 1:3] + std[:, 1:3] * again, kl_terms(mu, logvar).mean()
+    found = Draws.apply(heads, 2.0, noise, again, 1)
+
+    def gradient(draws):
+        z, c, kl = draws
+        total = (z * noise).sum() + (c.square() * again).sum() + 7 * kl
+        return torch.autograd.grad(total, heads)[0]
+
+    for own, other in zip(found, plain, strict=True):
+        torch.testing.assert_close(own, other)
+    torch.testing.assert_close(gradient(found), gradient(plain))

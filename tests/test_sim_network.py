@@ -11,6 +11,7 @@ from torch import nn
 import actlas
 from actlas import DatasetError, InputError, ModelError
 from actlas.plugins.sim import Scaling, SimConfig, build, geometries, recipe, save_model
+from actlas.plugins.sim.layout import by_frames, lies_by_frames
 
 RATE = 16_000
 
@@ -195,3 +196,28 @@ def test_a_context_without_gradient_through_time_computes_the_same():
     (gradient,) = torch.autograd.grad(stepped[:, 6].sum(), z)
     assert gradient.abs().sum((0, 1)).nonzero().flatten().tolist() == [6]
     assert isinstance(context.gru, nn.GRU)
+
+
+@pytest.mark.parametrize(("kind", "clips", "changes"), [
+    ("sim", 3, {}), ("sim", 16, {}), ("sim", 3, {"batch_norm": True}), ("gim", 3, {"head": "none"}),
+])  # fmt: skip
+def test_what_is_laid_out_by_frames_gives_the_same_and_the_same_gradients(kind, clips, changes):
+    config = recipe(kind, channels=4, **changes)
+    plain, laid = build(config), build(config)
+    wave = torch.randn(clips, 1, 700, generator=torch.Generator().manual_seed(0))
+    mu, logvar = plain.layers[1].posterior(plain.layers[0].posterior(wave)[0])
+    heads = mu if logvar is None else torch.cat([mu, logvar], 1)
+    first = laid.layers[0].heads(by_frames(wave))[..., :4].transpose(1, 2)
+    assert lies_by_frames(first)
+    found = laid.layers[1].heads(first)
+    assert found.stride(2) == 1
+    torch.testing.assert_close(found, heads.transpose(1, 2))
+    for one in (found, heads.transpose(1, 2)):
+        one.square().sum().backward()
+    learned = [pair for pair in zip(laid.parameters(), plain.parameters(), strict=True)
+               if pair[1].grad is not None]  # fmt: skip
+    assert len(learned) > 5
+    for one, other in learned:
+        torch.testing.assert_close(one.grad, other.grad, rtol=1e-4, atol=1e-3)
+    for one, other in zip(laid.buffers(), plain.buffers(), strict=True):
+        torch.testing.assert_close(one, other)

@@ -479,6 +479,6 @@ def test_a_module_that_fails_ends_the_training_of_all(tones, tmp_path, monkeypat
     def fail(self, x):
         raise Stop
 
-    monkeypatch.setattr(Block, "posterior", fail)
+    monkeypatch.setattr(Block, "heads", fail)
     with pytest.raises(Stop):  # and those that wait for its draw do not wait for ever
         train_sim(clips_of(tones), tmp_path / "m", device="cpu")

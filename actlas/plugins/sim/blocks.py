@@ -8,6 +8,7 @@ import xxhash
 from torch import Tensor, nn
 
 from .config import Layer, SimConfig
+from .layout import lies_by_frames, product, rectified
 
 
 @final
@@ -21,7 +22,9 @@ class Convolution(nn.Module):
         self.norm = nn.BatchNorm1d(channels) if batch_norm else None
 
     def forward(self, x: Tensor) -> Tensor:
-        """Convolve (B, given, n) to (B, C, T)."""
+        """Convolve (B, given, n) to (B, C, T), by frames where that lies so (see `by_frames`)."""
+        if lies_by_frames(x):
+            return rectified(x, self.conv, self.norm)
         x = self.conv(x)
         x = x if self.norm is None else self.norm(x)
         return torch.relu_(x) if self.training else torch.relu(x)  # else a site would be changed
@@ -97,6 +100,18 @@ class Block(nn.Module):
         h = self.convs(x)
         mu = h if self.mu is None else self.mu(h)
         return mu, None if self.logvar is None else self.logvar(h)
+
+    def heads(self, x: Tensor) -> Tensor:
+        """Return means, and behind them log-variances not yet clamped, in one product.
+
+        x: (B, given, n), by frames (see `by_frames`). Returns (B, T, C) or (B, T, 2·C).
+        """
+        h: Tensor = self.convs(x).transpose(1, 2)
+        found = [one for one in (self.mu, self.logvar) if one is not None]
+        if not found:
+            return h
+        weight = torch.cat([one.weight for one in found]).squeeze(2)
+        return product(h, weight, torch.cat([cast(Tensor, one.bias) for one in found]))
 
     def forward(self, x: Tensor, keys: Sequence[int]) -> Tensor:
         """Return the mean of z (B, C, T) for (B, given, n)."""

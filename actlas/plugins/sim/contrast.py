@@ -22,17 +22,17 @@ class Contrast(Function):
 
     @staticmethod
     def forward(
-        ctx: Any, context: Tensor, rows: Tensor, weight: Tensor, future: Tensor, drawn: Tensor
+        ctx: Any, predictions: Tensor, rows: Tensor, future: Tensor, drawn: Tensor
     ) -> tuple[Tensor, Tensor]:
         """Return loss and share won (M, K) of M contexts.
 
-        context: (M, width). rows: frames (R, C). weight: (K·C, width). future: (M, K), of each
+        predictions: of K frames, (M, K·C). rows: frames (R, C). future: (M, K), of each
         prediction the place of its true frame among the rows. drawn: those of the negatives,
         (M, N) or (M, K, N).
         """
         frames, (many, steps), channels = rows.detach(), future.shape, rows.shape[1]
         groups = drawn.flatten(0, -2)  # of predictions that share negatives: (M or M·K, N)
-        predicted = (context @ weight.T).view(len(groups), -1, channels)
+        predicted = predictions.detach().view(len(groups), -1, channels)
         true = frames.index_select(0, future.flatten()).view_as(predicted)
         others = frames.index_select(0, groups.flatten()).view(*groups.shape, channels)
         positive = (predicted * true).sum(2).view(many, steps)
@@ -43,9 +43,8 @@ class Contrast(Function):
         margin = total.log() + top - positive
         won = _won(positive, against, top)
         ctx.save_for_backward(
-            context, weight, future, groups, predicted, true, others, likely,
-            margin.sigmoid() / total, total,
-        )  # fmt: skip
+            future, groups, predicted, true, others, likely, margin.sigmoid() / total, total
+        )
         ctx.rows = len(rows)
         ctx.mark_non_differentiable(won)
         return softplus(margin), won
@@ -53,19 +52,17 @@ class Contrast(Function):
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
-        """Return the gradients of context, rows and weight."""
-        (context, weight, future, groups, predicted, true, others, likely, share, total) = (
-            ctx.saved_tensors
-        )
+        """Return the gradients of predictions and rows."""
+        future, groups, predicted, true, others, likely, share, total = ctx.saved_tensors
         share = gradients[0] * share
         right = (-share * total).view(*predicted.shape[:2], 1)
         wrong = (likely * share[..., None]).view(*predicted.shape[:2], -1)
-        found = torch.bmm(wrong, others).addcmul_(right, true).view(len(context), -1)
+        found = torch.bmm(wrong, others).addcmul_(right, true).view(len(future), -1)
         channels = predicted.shape[2]
         rows = predicted.new_zeros(ctx.rows, channels)
         rows.index_add_(0, groups.flatten(), (wrong.transpose(1, 2) @ predicted).flatten(0, 1))
         rows.index_add_(0, future.flatten(), (right * predicted).view(-1, channels))
-        return found @ weight, rows, found.T @ context, None, None
+        return found, rows, None, None
 
 
 def _won(positive: Tensor, against: Tensor, top: Tensor) -> Tensor:

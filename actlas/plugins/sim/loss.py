@@ -73,7 +73,7 @@ def info_nce(
     future = (rows[:, None] + ahead).clamp_(max=batch * frames - 1)  # (B·T', K)
     drawn = _negatives(batch, frames, rows, steps, negatives, mode, generator)
     lost, won = Contrast.apply(  # type: ignore[no-untyped-call]  # torch has no types of it
-        context.flatten(0, 1), target.flatten(0, 1), weight, future.to(target.device),
+        context.flatten(0, 1) @ weight.T, target.flatten(0, 1), future.to(target.device),
         drawn.to(target.device),
     )  # fmt: skip
     # The last frames have no future among the T': frame t counts for k where t + k < T'.
@@ -152,17 +152,7 @@ class Rate:
     paper_compat: Tensor
 
 
-def kl_rate(mu: Tensor, logvar: Tensor, std: Tensor | None = None) -> Rate:
-    """Reduce the KL of posteriors (batch, C, frames) in both ways.
-
-    std: exp(logvar / 2), where it is there already.
-    """
-    std = (logvar / 2).exp() if std is None else std
-    squares = _norm2(mu) + _norm2(std)  # as products of vectors, without what `kl_terms` holds
-    mean = ((squares - logvar.sum()) / mu.numel() - 1) / 2
+def kl_rate(mu: Tensor, logvar: Tensor) -> Rate:
+    """Reduce the KL of posteriors (batch, C, frames) in both ways."""
+    mean = kl_terms(mu, logvar).mean()
     return Rate(mean * mu.shape[1], mean * mu.shape[2])
-
-
-def _norm2(x: Tensor) -> Tensor:
-    flat = x.reshape(-1)
-    return flat @ flat

@@ -13,7 +13,9 @@ from torch.nn.functional import cross_entropy
 
 from .blocks import SimNetwork
 from .config import SimConfig
-from .loss import InfoNCE, Rate, draw_span, info_nce, kl_rate
+from .draws import Draws
+from .layout import by_frames
+from .loss import InfoNCE, Rate, draw_span, info_nce
 from .side import Start, at_once
 
 
@@ -41,13 +43,6 @@ def generator(device: str | torch.device, *parts: object) -> torch.Generator:
     return torch.Generator(device).manual_seed(seed)
 
 
-def sampled(mu: Tensor, std: Tensor | None, noise: torch.Generator) -> Tensor:
-    """Draw from a posterior, reparametrised; the mean itself where there is no deviation."""
-    if std is None:
-        return mu
-    return torch.addcmul(mu, std, torch.randn(mu.shape, generator=noise, device=mu.device))
-
-
 def kl_penalty(rate: Rate, config: SimConfig, frames: int) -> Tensor:
     """Return what β weighs: the KL by the configured reduction, beyond free bits or a capacity."""
     value = rate.per_vector
@@ -71,7 +66,8 @@ def local_losses(
         thread of its own while the next module goes on with the draw.
     """
     grad, found = torch.is_grad_enabled(), []
-    given: Callable[[], Tensor] = lambda: wave  # noqa: E731  # what waits for a module's input
+    first = by_frames(wave)
+    given: Callable[[], Tensor] = lambda: first  # noqa: E731  # what waits for a module's input
     for index in range(len(network.blocks)):
         on: Future[Tensor] = Future()
         work = partial(_module_loss, network, index, given, on.set_result, beta, seed, grad)
@@ -102,19 +98,30 @@ def _module_loss(
     noise, places = _generators(x, index, seed)
     with torch.set_grad_enabled(trained and grad):  # which is of the thread
         with _precision(x, config):
-            mu, logvar = block.posterior(x)
-        mu, rate, std = mu.float(), None, None
-        if logvar is not None:
-            logvar = logvar.float()
-            std = (logvar / 2).exp()
-        z = sampled(mu, std, noise)
-        give(z.detach() if config.isolated else z)
-        if logvar is not None:
-            rate = kl_rate(mu, logvar, std)
-        span = draw_span(z.shape[2], config.window, places)
-        context = sampled(mu[:, :, span], None if std is None else std[:, :, span], noise)
+            heads = block.heads(x)
+        heads, mean, rate = heads.float(), heads.detach()[..., : config.channels], None
+        span = draw_span(heads.shape[1], config.window, places)
+        z, context = heads, heads[:, span]
+        if config.gaussian:
+            z, context, rate = _drawn(heads, span, noise, config)
+        give((z.detach() if config.isolated else z).transpose(1, 2))
         scored = _scored(network, index, context, z, span, places)
-        return _local(config, scored, mu, rate, beta, span, trained)
+        return _local(config, scored, mean[:, span].float(), rate, beta, z.shape[1], trained)
+
+
+def _drawn(
+    heads: Tensor, span: slice, noise: torch.Generator, config: SimConfig
+) -> tuple[Tensor, Tensor, Rate]:
+    """Draw z (B, T, C) and of its span the context, and reduce the KL; heads (B, T, 2·C)."""
+    batch, frames, channels = *heads.shape[:2], config.channels
+    z, context, kl = Draws.apply(  # type: ignore[no-untyped-call]  # torch has no types of it
+        heads, config.logvar_clamp,
+        torch.randn((batch, frames, channels), generator=noise, device=heads.device),
+        torch.randn((batch, span.stop - span.start, channels), generator=noise,
+                    device=heads.device),
+        span.start,
+    )  # fmt: skip
+    return z, context, Rate(kl * channels, kl * frames)
 
 
 def learned(work: Callable[[], ModuleLoss]) -> ModuleLoss:
@@ -127,27 +134,29 @@ def learned(work: Callable[[], ModuleLoss]) -> ModuleLoss:
 
 def end_loss(network: SimNetwork, wave: Tensor, seed: Sequence[object]) -> list[ModuleLoss]:
     """Compute the one loss of CPC, of the last module's frames from their context."""
-    config, z = network.config, wave
-    with _precision(wave, config):
-        for block in network.blocks:
-            z = block.posterior(z)[0]
-    z = z.float()
+    config, z = network.config, _means(network, wave)
     if network.context is not None:
         return [_context_loss(network, z, seed, torch.is_grad_enabled())]
     _, places = _generators(wave, 0, seed)
-    span = draw_span(z.shape[2], config.window, places)
-    scored = _scored(network, 0, z[:, :, span], z, span, places)
-    return [_local(config, scored, z, None, 0.0, span, True)]
+    z = z.transpose(1, 2)
+    span = draw_span(z.shape[1], config.window, places)
+    scored = _scored(network, 0, z[:, span], z, span, places)
+    return [_local(config, scored, z.detach()[:, span], None, 0.0, z.shape[1], True)]
+
+
+def _means(network: SimNetwork, wave: Tensor) -> Tensor:
+    """Return the means (B, C, T) of the last module, each reading the one before's."""
+    z = by_frames(wave)
+    with _precision(wave, network.config):
+        for block in network.blocks:
+            z = block.heads(z).transpose(1, 2)
+    return z.float()
 
 
 def class_loss(network: SimNetwork, wave: Tensor, labels: Tensor) -> list[ModuleLoss]:
     """Compute the cross-entropy of classes (B,), as if it were an NCE."""
-    z = wave
-    with _precision(wave, network.config):
-        for block in network.blocks:
-            z = block.posterior(z)[0]
     assert network.classifier is not None
-    logits = network.classifier(z.float().mean(2))
+    logits = network.classifier(_means(network, wave).mean(2))
     lost = cross_entropy(logits, labels)
     right = (logits.argmax(1) == labels).float().mean()
     return [ModuleLoss(lost, lost.detach(), right)]
@@ -171,22 +180,23 @@ def _scored(
 ) -> InfoNCE:  # fmt: skip
     config = network.config
     return info_nce(
-        context.transpose(1, 2), z.transpose(1, 2), network.weight(index),
+        context, z, network.weight(index),
         negatives=config.negatives, span=span, mode=config.negative_mode, generator=places,
     )  # fmt: skip
 
 
 def _local(
-    config: SimConfig, scored: InfoNCE, mu: Tensor, rate: Rate | None, beta: float,
-    span: slice, trained: bool,
+    config: SimConfig, scored: InfoNCE, mean: Tensor, rate: Rate | None, beta: float,
+    frames: int, trained: bool,
 ) -> ModuleLoss:  # fmt: skip
     total = scored.loss
     if rate is not None:
-        total = total + beta * kl_penalty(rate, config, mu.shape[2])
-    seen = mu.detach()[:, :, span].transpose(1, 2).flatten(0, 1)
-    variance, mean = torch.var_mean(seen, 0, correction=0)
+        total = total + beta * kl_penalty(rate, config, frames)
+    seen = mean.flatten(0, 1)
+    middle = seen.mean(0)
+    variance = (seen - middle).square_().mean(0)  # torch's own takes ten times as long
     return ModuleLoss(
-        total if trained else None, scored.loss.detach(), scored.accuracy, rate, mean, variance
+        total if trained else None, scored.loss.detach(), scored.accuracy, rate, middle, variance
     )
 
 
@@ -199,5 +209,6 @@ def _context_loss(network: SimNetwork, z: Tensor, seed: Sequence[object], grad: 
         with _precision(z, config):
             context = network.context(z)
         span = draw_span(z.shape[2], config.window, places)
-        scored = _scored(network, index, context[:, span].float().transpose(1, 2), z, span, places)
+        context = context[:, span].float()
+        scored = _scored(network, index, context, z.transpose(1, 2), span, places)
     return ModuleLoss(scored.loss if trained else None, scored.loss.detach(), scored.accuracy)
