@@ -18,6 +18,7 @@ from ..core import (
     Extractor,
     InputError,
     LoadedModel,
+    ProofError,
     Site,
     StoreError,
     Window,
@@ -39,6 +40,7 @@ from ..storage import (
     claim,
     extraction_key,
     finish_shard,
+    forget_empty,
     held,
     missing_parts,
     options_json,
@@ -160,7 +162,11 @@ def extract(database: Database, request: Request) -> Extraction:
         for shard in missing:
             busy = claim(database, extraction.id, shard.shard, owner)
             if busy is None:
-                _extract_shard(database, Place(extraction, shard.shard, owner), request)
+                try:
+                    _extract_shard(database, Place(extraction, shard.shard, owner), request)
+                except ProofError:
+                    forget_empty(database, extraction)
+                    raise
                 break
         else:  # others are at work on all that is missing
             if request.on_wait and busy and not told:

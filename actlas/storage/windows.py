@@ -108,6 +108,14 @@ def _new(
     return wanted
 
 
+def forget_empty(database: Database, extraction: Extraction) -> None:
+    """Delete the record of an extraction that nothing was stored of and nobody is at work on."""
+    with database.write("extractions") as session:
+        shards = session.scalars(sa.select(Shard).where(Shard.extraction_id == extraction.id)).all()
+        if shards and not any(shard.samples_done or shard.owner for shard in shards):
+            session.delete(session.get_one(Extraction, extraction.id))
+
+
 def record_proofs(database: Database, extraction: Extraction, proofs: Sequence[Proof]) -> None:
     """Record what the first rows of sites were compared with, and their differences.
 
