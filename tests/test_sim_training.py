@@ -20,6 +20,7 @@ from safetensors.torch import load_file
 import actlas
 from actlas import DatasetError, InputError, LabelError, NonFiniteError
 from actlas.plugins.sim import Hooks, build, read_clips, recipe, train_sim
+from actlas.plugins.sim.loss import kl_rate
 from actlas.plugins.sim.metrics import Metrics, Watch, beta_in, read_metrics
 from actlas.plugins.sim.steps import local_losses
 
@@ -229,6 +230,10 @@ def test_beta_changes_the_total_and_not_the_nce():
         assert float(some.total) == pytest.approx(
             float(none.nce) + 0.5 * float(none.rate.per_vector)
         )
+    with torch.no_grad():
+        rate, wanted = losses(0.0)[0].rate, kl_rate(*network.layers[0].posterior(wave))
+    assert float(rate.per_vector) == pytest.approx(float(wanted.per_vector))
+    assert float(rate.paper_compat) == pytest.approx(float(wanted.paper_compat))
 
 
 def test_context_and_target_are_two_draws_of_one_posterior(monkeypatch):
@@ -259,9 +264,10 @@ def test_one_module_is_trained_on_another_network_and_the_rest_stays(tones, tmp_
     a, b = (actlas.load_model(f"sim:{tmp_path / n}").module.state_dict() for n in "ab")
     changed = {".".join(name.split(".")[:2]) for name in a if not torch.equal(a[name], b[name])}
     assert changed == {"layers.1", "critics.1"}
-    other = clips_of(tones, channels=4)
+    other, kept = clips_of(tones, channels=4), weights(tmp_path / "b")
     with pytest.raises(InputError, match="differs in channels, batch_norm"):
-        train_sim(other, tmp_path / "c", start=tmp_path / "a", device="cpu")
+        train_sim(other, tmp_path / "b", start=tmp_path / "a", device="cpu", force=True)
+    assert weights(tmp_path / "b") == kept
 
 
 def test_a_supervised_twin_learns_the_pitch(tones, tmp_path):
@@ -407,8 +413,8 @@ def test_recordings_that_cannot_be_used_are_named_or_left_out(tmp_path):
 ])  # fmt: skip
 def test_what_gives_no_batch_is_refused(tones, tmp_path, changes, said):
     with pytest.raises(InputError, match=said):
-        train_sim(clips_of(tones, steps=4, **changes) if "steps" not in changes else None,
-                  tmp_path / "m", device="cpu")  # fmt: skip
+        train_sim(clips_of(tones, steps=4, **changes), tmp_path / "m", device="cpu")
+    assert not (tmp_path / "m").exists()
 
 
 def test_texts_and_clips_without_labels_are_refused(tones, tmp_path):

@@ -79,14 +79,17 @@ def train_sim(
     with the same numbers. Raises InputError where the folder holds another training or there are
     fewer clips than a batch, NonFiniteError where the loss is no number any more.
     """
-    if force:
+    training = _Training(clips, folder, classes, pick_device(device), hooks or Hooks())
+    if start is not None and (force or not (folder / STATE).exists()):
+        training.begin_with(start)
+    if force:  # by now what is asked for can be done
         for name in (CONFIG, WEIGHTS, STATE, METRICS):
             (folder / name).unlink(missing_ok=True)
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise InputError(f"{folder} cannot be made ({error.strerror}); name another") from error
-    return _Training(clips, folder, classes, pick_device(device), hooks or Hooks()).run(start)
+    return training.run()
 
 
 class _Training:
@@ -149,22 +152,20 @@ class _Training:
         shape = len(self.modules), SCALARS + 3 * self.config.channels
         return torch.zeros(shape, dtype=torch.float64)
 
-    def run(self, start: Path | None) -> TrainedSim:
+    def run(self) -> TrainedSim:
         """Train from where the folder is to the end."""
         from .side import side_by_side
 
         with side_by_side(self.config, self.device) as self.beside:
-            return self._run(start)
+            return self._run()
 
-    def _run(self, start: Path | None) -> TrainedSim:
+    def _run(self) -> TrainedSim:
         config, first = self.config, 0
         state = read_state(self.folder, config, self.data)
         skip = 0
         if state is not None:
             restore(self.network, self.optimizer, state)
             first, skip, self.sums = state.epoch, state.step, state.tensors["sums"]
-        elif start is not None:
-            self._begin_with(start)
         path = self.folder / METRICS
         metrics = read_metrics(path, first)
         path.unlink(missing_ok=True)
@@ -185,7 +186,8 @@ class _Training:
         self._save(found)
         return found
 
-    def _begin_with(self, start: Path) -> None:
+    def begin_with(self, start: Path) -> None:
+        """Take the weights of a network of the same layers."""
         network = ("modules", "channels", "gru", "head", "batch_norm", "steps", "kind", "classes")
         other, _ = read_config(start)
         unlike = [name for name in network if getattr(other, name) != getattr(self.config, name)]
