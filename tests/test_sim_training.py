@@ -21,7 +21,7 @@ import actlas
 from actlas import DatasetError, InputError, LabelError, NonFiniteError
 from actlas.plugins.sim import Hooks, build, read_clips, recipe, train_sim
 from actlas.plugins.sim.loss import kl_rate
-from actlas.plugins.sim.metrics import Metrics, Watch, beta_in, read_metrics
+from actlas.plugins.sim.metrics import Metrics, Watch, beta_in, faults, read_metrics
 from actlas.plugins.sim.steps import local_losses
 
 from .test_cli import fails, good
@@ -339,6 +339,14 @@ def test_the_watch_tells_collapse_from_a_slow_start():
     assert Watch(config, [line(1)]).look(line(2, nce=2.39)) is not None
     gim = Watch(recipe("gim", channels=8))
     assert "it learns nothing" in [gim.look(line(e, nce=2.39)) for e in range(1, 12)][-1]
+
+
+def test_a_module_counts_as_trained_below_its_share_of_log_n_plus_1():
+    config = recipe("sim", channels=8)
+    assert faults(line(1, nce=2.19), config) == []
+    assert faults(line(1, nce=2.21), config) == ["NCE 2.21 of log(N + 1) = 2.40"]
+    assert faults(line(1, active=4), config) == ["4 of 8 units active"]
+    assert faults(line(1, nce=2.19), replace(config, negatives=9)) != []
 
 
 def test_beta_rises_over_the_warm_up():
