@@ -140,11 +140,17 @@ def test_features_are_learnt_from_pictures_and_the_seed_alone() -> None:
 
 
 def test_a_claim_is_supported_only_where_every_interval_is_above() -> None:
-    above, across = Estimate(2.0, 1.1, 3.0), Estimate(2.0, 0.9, 3.0)
+    above = Estimate(2.0, 1.1, 3.0)
     assert judged([above, above], 1.0) == "supported"
-    assert judged([above, across], 1.0) == "not supported"
     assert judged([Estimate(1.0, 1.0, 1.0)], 1.0) == "not supported"
     assert judged([], 1.0) == "not testable here"
+
+
+def test_an_interval_that_holds_the_threshold_decides_nothing() -> None:
+    above, across, below = (Estimate(1.0, low, high) for low, high in ((1.1, 3), (0.9, 3), (0, 1)))
+    assert judged([above, across], 1.0) == "undecided"
+    assert judged([above, across, below], 1.0) == "not supported"
+    assert judged([Estimate(2.0, -np.inf, np.inf)], 1.0) == "undecided"  # repeated only once
 
 
 def test_estimates_hold_the_truth() -> None:

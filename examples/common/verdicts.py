@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Literal
 
-Word = Literal["supported", "not supported", "not testable here"]
+Word = Literal["supported", "not supported", "undecided", "not testable here"]
 
 
 @dataclass(frozen=True)
@@ -35,11 +35,15 @@ class Verdict:
 def judged(found: Sequence[Estimate], above: float) -> Word:
     """Judge a claim that all these numbers lie above a threshold.
 
-    Supported only if every interval does; nothing to judge by is not testable.
+    Supported only if every interval does, not supported if one lies wholly at or below it, else
+    undecided: an interval that holds the threshold says neither. Nothing to judge by is not
+    testable.
     """
     if not found:
         return "not testable here"
-    return "supported" if min(one.low for one in found) > above else "not supported"
+    if all(one.low > above for one in found):
+        return "supported"
+    return "not supported" if any(one.high <= above for one in found) else "undecided"
 
 
 def write_verdicts(

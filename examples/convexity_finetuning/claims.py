@@ -115,7 +115,7 @@ def _above(trials: Sequence[Trial]) -> Verdict:
         "0; chance is exact for each graph",
         judged(list(found.values()), 0.0),
         f"Intervals: ± 1.96 SEM with n the rows, as published.{skipped}"
-        + f" Intervals that hold 0: {'; '.join(failed)}." * bool(failed),
+        + f" Intervals not above 0: {'; '.join(failed)}." * bool(failed),
     )
 
 
@@ -132,7 +132,7 @@ def _deeper(trials: Sequence[Trial], stage: str) -> Verdict:
         "0",
         judged(found, 0.0),
         "Intervals: paired bootstrap over classes and rows."
-        + f" It does not in {', '.join(failed)}." * bool(failed),
+        + f" Not clearly in {', '.join(failed)}." * bool(failed),
     )
 
 
@@ -176,7 +176,7 @@ def _learnt(trials: Sequence[Trial]) -> Verdict:
         "0",
         judged(found, 0.0),
         "A random network keeps much of its input's geometry, so it is above chance as well."
-        + f" It does not in {', '.join(failed)}." * bool(failed),
+        + f" Not clearly in {', '.join(failed)}." * bool(failed),
     )
 
 

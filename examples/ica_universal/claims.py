@@ -110,7 +110,7 @@ def _exceptions(names: Sequence[str], found: Sequence[Estimate], each: int) -> s
         for i, name in enumerate(names)
         if min(one.low for one in found[each * i : each * (i + 1)]) <= 0
     ]
-    return f" It does not at {', '.join(failed)}." if failed else ""
+    return f" Not clearly at {', '.join(failed)}." if failed else ""
 
 
 def _few(study: Study) -> Verdict:
@@ -120,7 +120,7 @@ def _few(study: Study) -> Verdict:
         rows = study.read[name].result.tables["few_axes"]
         of = {b: np.array([_at(rows, b, p) for p in FEW]) for b in ("ica", "pca", "random")}
         leads = of["ica"] - np.maximum(of["pca"], of["random"])
-        found.append(Estimate(float(leads.mean()), float(leads.min()), float(leads.max())))
+        found += [Estimate(lead, lead, lead) for lead in leads.tolist()]
         said.append(f"{name} {of['ica'][1]:.2f} / {of['pca'][1]:.2f} / {of['random'][1]:.2f}")
         failed += [name] if leads.min() <= 0 else []
     return Verdict(
@@ -187,7 +187,7 @@ def _alike(study: Study) -> Verdict:
         "ratio 1 (the paper: 1.7 to 2 across languages)",
         judged(list(found.values()), 1.0),
         "Supported only if every interval lies above 1."
-        + (f" It does not for {'; '.join(short)}." if short else "")
+        + (f" Not clearly for {'; '.join(short)}." if short else "")
         + " Intervals: bootstrap over pairs of axes, which are sorted and so not independent: read "
         "them as a guide. Models differ in text, algorithm or both.",
     )
