@@ -1,5 +1,7 @@
 """`sim_decode`: planted decoders, the gate, splits, sound and pixels from files, bad input."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import soundfile
@@ -8,11 +10,13 @@ from click.testing import CliRunner
 import actlas
 from actlas import Activations, InputError, Labels, Media, Others, Rows, Samples
 from actlas.cli import cli
-from actlas.plugins.sim.decoding import analysis as decoding
-from actlas.plugins.sim.decoding import sim_decode
-from actlas.plugins.sim.decoding.decoders import Latents, Scale
+from actlas.core.activations import Source
+from actlas.plugins.sim.decoding import fitting, sim_decode, sound
+from actlas.plugins.sim.decoding.decoders import Latents, Scale, one_thread
+from actlas.plugins.sim.decoding.remarks import gate
 from actlas.plugins.sim.decoding.sequences import Sequences, split
 from actlas.plugins.sim.decoding.sound import Bands, highest
+from actlas.plugins.sim.decoding.targets import of_samples
 from actlas.testing import checks
 
 from .tiny import media_set
@@ -20,6 +24,14 @@ from .tiny import media_set
 CLIPS, FRAMES, WIDTH, HOP = 24, 40, 5, 10  # milliseconds
 TONES = (500, 2500)  # Hz
 QUICK = {"epochs": 12, "pairs": 20, "steps": 3, "hidden": 32}
+
+
+@pytest.fixture(scope="module", autouse=True)
+def roughly():
+    """Few rounds of Griffin and Lim: how well they sound is tested with the bands."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sound, "ROUNDS", 2)
+        yield
 
 
 def frame_rows(clips=CLIPS, frames=FRAMES):
@@ -216,7 +228,7 @@ def test_spectra_are_decoded_of_the_frames_that_they_are_of(spectra):
 
 def test_waveforms_have_the_length_of_their_stack(tones, monkeypatch):
     samples, acts = tones
-    monkeypatch.setattr(decoding, "GATE", -1e9)  # two passes decode nothing
+    monkeypatch.setattr(fitting, "GATE", -1e9)  # two passes decode nothing
     result = sim_decode(acts, samples, form="wave", channels=2, **(QUICK | {"epochs": 2}))
     assert result.tables["summary"]["target"][0] == "waveform"
     assert result.arrays["waves"].shape[1] == FRAMES * 160
@@ -250,8 +262,144 @@ def test_a_module_that_has_half_collapsed_says_so(planted):
     setup = {"target": "site", "decoder": "ridge", "pairs": 10}
     result = sim_decode(some, others=Others.of(Y, logvar), **setup)
     assert any("partly collapsed: 2 of 5" in said for said in result.warnings)
+    (summary,) = result.tables["summary"]
+    assert summary["gate"].startswith("partly collapsed: 2 of 5 dimensions active; scores of the o")
+    assert result.tables["dimensions"]["active"].tolist() == [True, True, False, False, False]
     whole = sim_decode(X, others=Others.of(Y, logvar), **setup)
     assert not any("collapsed" in said for said in whole.warnings)
+    assert whole.tables["summary"]["gate"][0] == "informative"
+
+
+def test_the_gate_says_how_many_dimensions_count():
+    some = np.array([True, True, False])
+    assert gate(0.9, None) == gate(0.9, some[:2]) == "informative"
+    assert gate(0.9, some).startswith("informative: 2 of 3 dimensions active; scores of the others")
+    assert gate(0.9, ~some).startswith("partly collapsed: 1 of 3")
+    assert gate(0.9, some[2:]) == "collapsed: none of 1 dimensions active; scores mean nothing"
+    assert gate(0.05, some) == "uninformative: R² of test samples 0.05, not above 0.05"
+
+
+def test_no_more_rows_are_read_than_asked(planted):
+    X, Y = planted
+    seen = []
+
+    class Watched(Source):
+        def __init__(self, inner):
+            self.inner, self.shape = inner, inner.shape
+
+        def read(self, start, stop, out):
+            seen.append(np.arange(start, stop))
+            self.inner.read(start, stop, out)
+
+        def gather(self, index, out):
+            seen.append(index)
+            self.inner.gather(index, out)
+
+    def watched(acts):
+        return replace(acts, source=Watched(acts.source))
+
+    groups = np.repeat(np.arange(CLIPS), FRAMES)
+    labels = Labels.of(["x"] * len(groups), groups=groups)
+    result = sim_decode(
+        watched(X), others=Others.of(watched(Y)), target="site", decoder="ridge", pairs=5,
+        max_rows=7 * FRAMES + 1, labels=labels,
+    )  # fmt: skip
+    (summary,) = result.tables["summary"]
+    assert summary["train"] + summary["test"] == 7
+    assert len(np.unique(np.concatenate(seen))) == 7 * FRAMES
+
+
+def test_items_that_are_cut_say_so():
+    X = site(drawn((8 * 70, 3)), rows=frame_rows(8, 70))
+    others, setup = Others.of(X), {"target": "site", "decoder": "ridge", "pairs": 5}
+    cut = sim_decode(X, others=others, **setup)
+    assert cut.tables["summary"]["frames"][0] == 64
+    assert any("first 64 frames of samples that have 70" in said for said in cut.warnings)
+    whole = sim_decode(X, others=others, frames=70, **setup)
+    assert whole.tables["summary"]["frames"][0] == 70
+    assert not any("frames" in said for said in whole.warnings)
+
+
+def test_a_log_variance_is_advised_only_where_one_may_be(tones, planted):
+    samples, acts = tones
+    near = decoded(samples, acts)
+    assert any("extract layers.0.logvar too" in said for said in near)
+    assert not any("logvar" in said for said in decoded(samples, site(acts.numpy() * 9)))
+    assert not any("logvar" in said for said in decoded(samples, site(acts.numpy(), "encoder.1")))
+    own = decoded(samples, site(acts.numpy(), "layers.0.logvar"))
+    assert any("decode layers.0, with --other layers.0.logvar" in said for said in own)
+    X, Y = planted
+    texts = sim_decode(X, others=Others.of(Y), target="site", decoder="ridge", pairs=5)
+    assert not any("logvar" in said for said in texts.warnings)
+
+
+def decoded(samples, acts):
+    return sim_decode(acts, samples, bands=12, decoder="ridge", pairs=5).warnings
+
+
+def test_whole_recordings_have_spectra_and_no_sound(tones):
+    samples, acts = tones
+    mean = acts.numpy().reshape(CLIPS, FRAMES, -1).mean(1)
+    result = sim_decode(
+        Activations.of(mean, site="layers.0"), samples, form="mel", bands=12, decoder="ridge",
+        pairs=10,
+    )  # fmt: skip
+    assert result.tables["summary"]["r2"][0] > 0.05
+    assert result.arrays["waves"].size == 0
+    assert result.arrays["interpolation"].shape[2:] == (1, 12)
+
+
+@pytest.fixture(scope="module")
+def clicks(tmp_path_factory):
+    """Clips with a click in some frames, and latents that say in which: (samples, activations)."""
+    folder, rng = tmp_path_factory.mktemp("clicks"), np.random.default_rng(1)
+    media, rows = [], []
+    for i in range(8):
+        code = rng.random(12) < 0.3
+        wave = 1e-3 * rng.standard_normal(12 * 160)
+        wave[160 * np.flatnonzero(code) + 20] = 0.9
+        soundfile.write(folder / f"{i}.wav", wave, 16000, subtype="FLOAT")
+        media.append(Media(str(folder / f"{i}.wav"), "audio"))
+        rows.append(np.stack([code, ~code], 1).astype(np.float32))
+    acts = site(np.concatenate(rows), rows=frame_rows(8, 12))
+    return Samples.of(media_set(media), pooling="token"), acts
+
+
+def test_a_decoded_waveform_is_where_its_original_is(clicks):
+    samples, acts = clicks
+    result = sim_decode(
+        acts, samples, form="wave", loss="wave", channels=8, epochs=40, lr=0.02, pairs=4, steps=2
+    )
+    assert result.tables["summary"]["informative"][0]
+    waves = dict(zip(result.arrays["wave_names"], result.arrays["waves"], strict=True))
+    real, made = waves["item 0 original"], waves["item 0 decoded"]
+    found = np.correlate(made, real, "full")
+    assert found.argmax() - (len(real) - 1) == 0
+    assert found.max() > 0.9 * np.sqrt((made @ made) * (real @ real))
+
+
+def test_waveforms_are_wanted_from_the_first_frame_on(clicks):
+    samples, acts = clicks
+    rows = acts.rows
+    late = Rows.build(rows.sample, rows.position, start=rows.start + 20, end=rows.end + 20)
+    order = Sequences.of(acts)
+    whole, cut = (of_samples(samples, at, order, "wave", 16000, 40, 6, 16) for at in (rows, late))
+    assert whole.values.shape == (8, 6 * 160)
+    for i in range(8):
+        wave = soundfile.read(samples.dataset.media[i].path, dtype="float32")[0]
+        np.testing.assert_array_equal(whole.values[i], wave[:960])
+        np.testing.assert_array_equal(cut.values[i], wave[320 : 320 + 960])
+
+
+def test_few_samples_train_and_test_or_say_what_is_missing():
+    X = site(drawn((4 * 5, 3)), rows=frame_rows(4, 5))
+    setup = {"target": "site", "decoder": "ridge", "pairs": 5}
+    (summary,) = sim_decode(X, others=Others.of(X), **setup).tables["summary"]
+    assert (summary["train"], summary["test"]) == (2, 2)
+    groups = np.repeat([0, 0, 0, 1], 5)
+    labels = Labels.of(["x"] * 20, groups=groups)
+    with pytest.raises(InputError, match=r"to test on, and two of each are needed; give more"):
+        sim_decode(X, others=Others.of(X), labels=labels, **setup)
 
 
 def test_effects_do_not_hang_on_what_is_drawn_nor_on_the_first_frame(planted):
@@ -270,7 +418,7 @@ def test_threads_are_as_many_after_as_before(planted):
     before, seen = torch.get_num_threads(), []
     torch.set_num_threads(2)
     try:
-        with decoding.one_thread():
+        with one_thread():
             seen.append(torch.get_num_threads())
         sim_decode(X, others=Others.of(Y), target="site", decoder="ridge", pairs=5)
         assert (seen, torch.get_num_threads()) == ([1], 2)
@@ -331,7 +479,7 @@ def refusals(tones):
     short = Others.of(Activations.of(drawn((CLIPS, 3)), site="embed"))
     yield (acts,), {"others": short, "target": "site"}, "rows of embed are not those of layers.0"
     few = acts.take(slice(0, 3 * FRAMES))
-    yield (few, samples), {}, "3 samples are too few"
+    yield (few, samples), {}, "3 samples cannot both train and test a decoder; give 4"
     for name, value in [("pairs", 0), ("steps", 1), ("test_share", 1.0), ("bands", 1000),
                         ("lr", 0.0), ("rate", 10), ("frames", 0)]:  # fmt: skip
         yield (acts, samples), {name: value}, name

@@ -1,14 +1,18 @@
 """Measures of a decode function: closed forms, the document's values, the published lengths."""
 
+from typing import get_args
+
 import numpy as np
 import pytest
 import torch
 
 from actlas import InputError
+from actlas.plugins.sim import recipe
 from actlas.plugins.sim.decoding import measures
 from actlas.plugins.sim.decoding.measured import pairs
 from actlas.plugins.sim.decoding.sound import Bands, mel_decibels
-from actlas.plugins.sim.decoding.stack import STACKS, loss_of, stack_for
+from actlas.plugins.sim.decoding.stack import STACKS, Loss, loss_of, stack_for
+from actlas.plugins.sim.geometry import geometries
 
 
 def draws(*shape, seed=0):
@@ -37,6 +41,24 @@ def test_stacks_have_the_published_lengths(hop, frames, lengths):
         found += [] if isinstance(layer, torch.nn.ReLU) else [at.shape[2]]
     assert found == lengths
     assert at.shape[1] == 1
+
+
+@pytest.mark.parametrize(("hop", "modules", "wider"), [(160, 3, 0), (80, 2, 0), (20, 1, 12)])
+def test_a_frame_is_decoded_to_the_samples_that_it_has_seen(hop, modules, wider):
+    geometry = geometries(recipe("sim"))[modules - 1]
+    assert geometry.hop == hop
+    frames, at = 40, 17
+    stack = STACKS[hop]
+    network = stack.network(1, 2)
+    for part in network.parameters():
+        torch.nn.init.constant_(part, 0.5)  # all positive: no ReLU hides what a frame reaches
+    one = torch.zeros(1, 1, frames)
+    one[0, 0, at] = 1
+    reached = torch.nonzero((network(one) - network(0 * one))[0, 0]).flatten()
+    first = geometry.start + at * hop
+    assert reached[0] == first - wider  # layers of 3 that keep the hop see two samples more
+    assert reached[-1] == first + geometry.receptive_field - 1 + wider
+    assert len(reached) == reached[-1] - reached[0] + 1
 
 
 def test_a_stack_is_chosen_by_its_hop():
@@ -172,9 +194,7 @@ def test_log_mel_is_what_bands_of_frames_are():
     np.testing.assert_allclose(found[1:-1], wanted[1:-1], atol=1e-3)
 
 
-@pytest.mark.parametrize(
-    "name", ["wave", "stft", "wave+stft", "fft", "wave+fft", "mel", "wave+mel"]
-)
+@pytest.mark.parametrize("name", get_args(Loss))
 def test_losses_vanish_where_nothing_differs(name):
     loss = loss_of(name, 16000, 8000)
     real = draws(2, 5120)
@@ -187,6 +207,14 @@ def test_losses_vanish_where_nothing_differs(name):
     if "+" in name:
         parts = [float(loss_of(part, 16000, 8000)(made, real).detach()) for part in name.split("+")]
         assert float(found.detach()) == pytest.approx(sum(parts), rel=1e-5)
+
+
+def test_losses_of_several_windows_know_when_a_sound_is():
+    real = torch.zeros(1, 10240)
+    real[0, 4700:5000] = draws(300)
+    late = real.roll(200, 1)  # 12 ms
+    one, several = (float(loss_of(name, 16000, 8000)(late, real)) for name in ("mel", "mels"))
+    assert several > 3 * one
 
 
 def test_bands_louder_than_any_sound_are_heard_as_loud_and_not_as_infinity():

@@ -1,79 +1,31 @@
 """The analysis `sim_decode`: what a decoder of a frozen site shows of its space."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import Annotated, Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-from actlas import Activations, InputError, Labels, Others, Result, Samples, analysis, pick_device
+from actlas import Activations, InputError, Labels, Others, Result, Samples, analysis
 
 from . import figures, measured, strips, targets
-from .decoders import (
-    Decoder,
-    Kind,
-    Latents,
-    Scale,
-    Training,
-    one_thread,
-    row_decoder,
-    seeded,
-    wave_decoder,
-)
+from .decoders import Kind, Training, one_thread
+from .fitting import Parts, active_units, errors_of, latents_of, measured_on, trained
 from .measured import Measured, Units
 from .measures import area
+from .remarks import gate, of_posterior, remarks
 from .sequences import Sequences, frames_of_items, split
 from .sound import Form
-from .stack import Loss, loss_of
+from .stack import Loss
 from .tables import TABLES, Path, Realism, Step, Summary
-from .targets import Target
-from .views import View, error
-
-if TYPE_CHECKING:
-    from torch import Tensor
 
 Ints = NDArray[np.int64]
-WAVES = (
-    "a stack of convolutions to the waveform wants thousands of steps: try more --epochs, "
-    "or --form spectrum, which is decoded row by row"
-)
-GATE = 0.05  # R² that a decoder must exceed for smoothness to be told
-ACTIVE = 0.01  # variance of a mean (Burda et al. 2016)
-ITEMS = 64  # test items among which pairs are chosen
 BATCH = {True: 32, False: 256}  # whether of waveforms
 EPOCHS = {True: 60, False: 40}
 
 
-@dataclass(frozen=True, eq=False)
-class _Parts:
-    """Samples, and places of rows: training and test rows, items (n, frames) of either."""
-
-    train: Ints
-    test: Ints
-    train_rows: Ints
-    test_rows: Ints
-    train_items: Ints
-    test_items: Ints
-    frames: int
-
-    @classmethod
-    def of(cls, order: Sequences, train: Ints, test: Ints, frames: int, wave: bool) -> "_Parts":
-        items, held = order.items(train, frames), order.items(test, frames)
-        if len(items) < 2 or len(held) < 2:
-            raise InputError(
-                f"sim_decode: of {len(train)} and {len(test)} samples {len(items)} and "
-                f"{len(held)} have {frames} frames, and two of each are needed; use fewer "
-                f"--frames"
-            )
-        if wave:
-            train, test = (side[order.sizes[side] >= frames] for side in (train, test))
-        rows = order.of_samples(train), order.of_samples(test)
-        return cls(train, test, *rows, items, held, frames)
-
-
 @analysis(
-    version=1,
+    version=2,
     tables=TABLES,
     arrays=strips.ARRAYS,
     figures=figures.ALL,
@@ -97,8 +49,10 @@ def sim_decode(
     hidden: Annotated[int, "width of the hidden layers of the mlp"] = 128,
     channels: Annotated[int, "channels of the decoder of waveforms (published: 512)"] = 32,
     loss: Annotated[
-        Loss, "of waveforms: squared error, power or log-mel spectra, Fourier transform; sums"
-    ] = "wave+mel",
+        Loss,
+        "of waveforms: squared error, power or log-mel spectra (mels: of three windows), Fourier "
+        "transform; sums",
+    ] = "wave+mels",
     epochs: Annotated[int | None, "passes over the training rows (None: 40; waveforms 60)"] = None,
     lr: Annotated[float, "step size of Adam"] = 1e-3,
     alpha: Annotated[float, "ridge penalty, of standardised dimensions"] = 0.01,
@@ -130,32 +84,30 @@ def sim_decode(
     """
     _check(hidden, channels, lr, alpha, pairs, steps, max_rows, seed, epochs)
     rng = np.random.default_rng(seed)
-    order = Sequences.of(acts).some(max_rows, rng)
+    acts, others, labels = _some(acts, others, labels, max_rows, rng)
+    order = Sequences.of(acts)
     length = frames_of_items(order, frames)
-    train, test = split(order, labels, test_share, rng)
     wave = target == "sample" and form == "wave"
-    parts = _Parts.of(order, train, test, length, wave)
+    parts = Parts.of(order, *split(order, labels, test_share, rng), length, wave)
     with one_thread():
-        logvar = targets.logvar_of(acts, others) if sampled else None
-        latents = _latents(acts, logvar)
         if target == "site":
             aim = targets.of_site(acts, others)
         else:
             assert samples is not None
             aim = targets.of_samples(samples, acts.rows, order, form, rate, bands, length, pixels)
-        waved = aim.stack is not None
-        how = Training(
-            decoder, channels if waved else hidden, epochs or EPOCHS[waved], lr, BATCH[waved],
-            alpha, seed,
-        )  # fmt: skip
-        made = _trained(latents, aim, parts, how, loss)
-        on = _measured(made, latents, aim, parts, units, seed)
-        head = _summary(on.view, latents, aim, parts, seed)
-        said = _remarks(on, latents, head, others, sampled)
+        latents = latents_of(acts, targets.logvar_of(acts, others) if sampled else None)
+        width = channels if wave else hidden
+        how = Training(decoder, width, epochs or EPOCHS[wave], lr, BATCH[wave], alpha, seed)
+        on = measured_on(trained(latents, aim, parts, how, loss), latents, aim, parts, units, seed)
+        active = active_units(latents, parts)
+        head = _head(errors_of(on.view, latents, aim, parts, seed), active)
+        said = remarks(on, head, order, frames)
         if not head["informative"]:
-            return _uninformative(head, on, said)
+            return _uninformative(head, on, active, said)
+        if sampled and latents.logvar is None:
+            said += of_posterior(acts.site, on)
         chosen = measured.pairs(len(on.items), pairs, on.generator)
-        return _informative(head, on, chosen, steps, said)
+        return _informative(head, on, chosen, steps, active, said)
 
 
 def _check(
@@ -172,122 +124,45 @@ def _check(
         raise InputError("sim_decode: lr > 0 and alpha ≥ 0 are needed")
 
 
-def _latents(acts: Activations, logvar: NDArray[np.float32] | None) -> Latents:
-    import torch
-
-    device = pick_device(acts.device)
-    mean = torch.from_numpy(acts.numpy()).to(device)
-    return Latents(mean, None if logvar is None else torch.from_numpy(logvar).to(device))
-
-
-def _trained(latents: Latents, aim: Target, parts: _Parts, how: Training, loss: Loss) -> Decoder:
-    if aim.stack is None:
-        return row_decoder(latents, aim, parts.train_rows, how)
-    assert aim.bands is not None
-    heard = loss_of(loss, aim.rate, aim.bands.top)
-    return wave_decoder(latents, aim, parts.train_items, parts.train, how, heard)
+def _some(
+    acts: Activations, others: Others | None, labels: Labels | None, most: int,
+    rng: np.random.Generator,
+) -> tuple[Activations, Others | None, Labels | None]:  # fmt: skip
+    """Keep no more rows than `most`, in whole samples, before any is read."""
+    kept = np.sort(Sequences.of(acts).some(most, rng).rows)
+    if len(kept) == len(acts):
+        return acts, others, labels
+    if others is not None:  # sites of other rows are refused later, where they are wanted
+        same = [one.take(kept) if one.rows.same_places(acts.rows) else one for one in others.sites]
+        others = Others.of(*same, names=others.names, bases=others.bases)
+    return acts.take(kept), others, None if labels is None else labels.take(kept)
 
 
-def _goals(aim: Target, items: Ints, samples: Ints, device: Any) -> "Tensor":
-    """Return real outputs (n, frames, channels) of items (n, frames)."""
-    import torch
-
-    if aim.stack is None:
-        return torch.from_numpy(aim.values[items]).to(device)
-    return torch.from_numpy(aim.values[samples][:, None]).to(device)
+def _head(errors: dict[str, Any], active: NDArray[np.bool_] | None) -> dict[str, Any]:
+    """Return the columns of `Summary` that every result has."""
+    count = None if active is None else int(active.sum())
+    return errors | {"active": count, "gate": gate(errors["r2"], active)}
 
 
-def _measured(
-    made: Decoder, latents: Latents, aim: Target, parts: _Parts, units: Units, seed: int
-) -> Measured:
-    import torch
-
-    device, generator = latents.mean.device, seeded(seed + 1)
-    real = _goals(aim, parts.train_items, parts.train, device)
-    few = torch.randperm(len(parts.test_items), generator=generator)[:ITEMS].numpy()
-    items = torch.from_numpy(parts.test_items[few])
-    whole = aim.stack is not None
-    goals = _goals(aim, parts.test_items[few], parts.test[few] if whole else few, device)
-    drawn = Scale.of(latents.drawn(torch.from_numpy(parts.train_rows), generator))
-    view = View.of(made, aim, real)
-    return Measured(view, latents.mean[items], goals, real, drawn, units, generator)
-
-
-def _summary(view: View, latents: Latents, aim: Target, parts: _Parts, seed: int) -> dict[str, Any]:
-    """Return what is known of a decoder by its errors: columns of `Summary`."""
-    import torch
-
-    generator = seeded(seed + 2)
-
-    def errors(rows: Ints, items: Ints, samples: Ints) -> tuple[float, float]:
-        places = torch.from_numpy(rows[:, None] if aim.stack is None else items)
-        goals = _goals(aim, places.numpy(), samples, latents.mean.device)
-        drawn = latents.drawn(places, generator)
-        own = error(view, drawn, goals)
-        return own, own if latents.logvar is None else error(view, latents.mean[places], goals)
-
-    train, _ = errors(parts.train_rows, parts.train_items, parts.train)
-    test, mean = errors(parts.test_rows, parts.test_items, parts.test)
-    active = None
-    if latents.logvar is not None:
-        active = int((latents.mean[parts.train_rows].var(0) > ACTIVE).sum())
-    return {
-        "target": aim.name, "trained_on": "means" if latents.logvar is None else "samples",
-        "train": len(parts.train), "test": len(parts.test), "frames": parts.frames,
-        "train_error": train, "test_error": test, "mean_error": mean, "r2": 1 - test,
-        "informative": 1 - test > GATE, "active": active,
-    }  # fmt: skip
-
-
-def _remarks(
-    on: Measured, latents: Latents, head: Mapping[str, Any], others: Others | None, sampled: bool
-) -> list[str]:
-    said, bands = [], on.view.target.bands
-    if not head["informative"]:
-        said.append(
-            f"the decoder explains {max(head['r2'], 0):.1%} of the test samples' variance, so "
-            f"the space is not called smooth: a collapsed one would look so"
-        )
-        if on.view.target.stack is not None:
-            said.append(WAVES)
-    active, width = head["active"], latents.mean.shape[1]
-    if active is not None and active <= width // 2:
-        said.append(f"partly collapsed: {active} of {width} dimensions are active")
-    if bands is not None and bands.top < bands.rate / 2:
-        said.append(
-            f"recordings of {2 * bands.top:.0f} Hz hold no sound above {bands.top:.0f} Hz, where "
-            f"bands end"
-        )
-    middle = float(on.drawn.std.median())
-    if on.units == "unit" and not 0.2 < middle < 5:
-        said.append(
-            f"dimensions have a standard deviation of {middle:.2g}, and are traversed over ±2.68; "
-            f"use --units spread"
-        )
-    if latents.logvar is None and sampled and others is None:
-        said.append(
-            "trained on the values of the site; where they are means of posteriors, name their "
-            "log-variance (--other SITE.logvar), else scores of samples mislead"
-        )
-    return said
-
-
-def _uninformative(head: Mapping[str, Any], on: Measured, said: list[str]) -> Result:
+def _uninformative(
+    head: Mapping[str, Any], on: Measured, active: NDArray[np.bool_] | None, said: list[str]
+) -> Result:
     names = ("area", "dead", "prior", "fitted", "midpoint", "linearity", "matched", "path_length")
     missing: dict[str, Any] = dict.fromkeys(names)
     tables = {
         "summary": Summary(**head, **missing),
-        "dimensions": measured.dimensions(on, None),
+        "dimensions": measured.dimensions(on, None, active),
         "curve": [], "realism": [], "paths": [], "strips": [],
     }  # fmt: skip
     return Result(tables, strips.nothing(), said)
 
 
 def _informative(
-    head: Mapping[str, Any], on: Measured, chosen: Ints, steps: int, said: list[str]
-) -> Result:
+    head: Mapping[str, Any], on: Measured, chosen: Ints, steps: int,
+    active: NDArray[np.bool_] | None, said: list[str],
+) -> Result:  # fmt: skip
     effect = measured.traversals(on)
-    dims = measured.dimensions(on, effect)
+    dims = measured.dimensions(on, effect, active)
     curve = measured.curve(on, chosen, effect)
     realism = measured.realisms(on, chosen)
     paths = measured.paths(on, chosen)

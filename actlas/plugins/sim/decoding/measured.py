@@ -110,19 +110,25 @@ def traversals(on: Measured) -> NDArray[np.float64]:
     return measures.effects(on.view.seen, base, on.values(VALUES))
 
 
-def dimensions(on: Measured, effect: NDArray[np.float64] | None) -> list[Dimension]:
+def dimensions(
+    on: Measured, effect: NDArray[np.float64] | None, active: NDArray[np.bool_] | None
+) -> list[Dimension]:
     """Return what each dimension does; without effects where nothing can be decoded."""
     mean, variance = on.drawn.mean.tolist(), (on.drawn.std**2).tolist()
     count = len(mean)
+    known = [None] * count if active is None else active.tolist()
     if effect is None:
-        return [Dimension(d, mean[d], variance[d], *(None,) * 6) for d in range(count)]
+        return [
+            Dimension(d, mean[d], variance[d], *(None,) * 5, known[d], None) for d in range(count)
+        ]
     total = effect.mean(1)
     share, band = total / max(total.max(), 1e-30), measures.bandwidth(effect)
     peak = on.view.target.channels[effect.argmax(1)]
     return [
         Dimension(
             d, mean[d], variance[d], float(total[d]), float(share[d]), float(band[d]),
-            float(peak[d]), bool(share[d] < DEAD), masked_error(on, np.arange(count) == d),
+            float(peak[d]), bool(share[d] < DEAD), known[d],
+            masked_error(on, np.arange(count) == d),
         )
         for d in range(count)
     ]  # fmt: skip

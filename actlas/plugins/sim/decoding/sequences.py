@@ -62,10 +62,15 @@ class Sequences:
         return type(self)(rows, np.append(0, np.cumsum(self.sizes[kept])), self.samples[kept])
 
 
+def usual(sequences: Sequences) -> int:
+    """Return the frames that three quarters of the samples have, or more."""
+    return max(int(np.quantile(sequences.sizes, 0.25)), 1)
+
+
 def frames_of_items(sequences: Sequences, asked: int | None) -> int:
     """Return how long items are: three quarters of the samples are as long, 64 at most."""
     if asked is None:
-        return int(np.clip(np.quantile(sequences.sizes, 0.25), 1, MOST_FRAMES))
+        return min(usual(sequences), MOST_FRAMES)
     if asked < 1:
         raise InputError(f"sim_decode: frames={asked}; use 1 or more")
     longest = int(sequences.sizes.max())
@@ -84,7 +89,8 @@ def split(
         raise InputError(f"sim_decode: test_share={share} must lie between 0 and 1")
     if len(sequences) < FEWEST:
         raise InputError(
-            f"sim_decode: {len(sequences)} samples are too few to train and test; give {FEWEST}"
+            f"sim_decode: {len(sequences)} sample{'s' * (len(sequences) != 1)} cannot both train "
+            f"and test a decoder; give {FEWEST} or more"
         )
     together = _components(sequences, labels)
     blocks = int(together.max()) + 1
@@ -93,7 +99,7 @@ def split(
             "sim_decode: all samples hang together by their groups; choose other --groups"
         )
     order = rng.permutation(blocks)
-    held = order[: min(max(1, round(share * blocks)), blocks - 1)]
+    held = order[: min(max(2, round(share * blocks)), max(blocks - 2, 1))]
     test = np.isin(together, held)
     return np.flatnonzero(~test), np.flatnonzero(test)
 

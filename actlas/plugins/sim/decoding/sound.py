@@ -1,7 +1,7 @@
 """Sound: recordings at one rate, log spectra of their frames, and a waveform from such spectra."""
 
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cache, cached_property
 from math import gcd
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -156,9 +156,14 @@ def mel_decibels(
     import torch
 
     size = min(size, 1 << int(np.log2(waves.shape[-1])))
-    filters = torch.from_numpy(Bands(rate, size, min(bands, size // 4), True, top).filters)
+    filters = torch.from_numpy(_mel_bands(rate, size, min(bands, size // 4), top).filters)
     power = power_spectra(waves, size)
     return 10 * (filters.to(waves.device) @ power).clamp(min=FLOOR).log10()
+
+
+@cache
+def _mel_bands(rate: int, size: int, count: int, top: float) -> Bands:
+    return Bands(rate, size, count, True, top)  # a loss wants the same filters at every step
 
 
 def power_spectra(waves: "Tensor", size: int) -> "Tensor":

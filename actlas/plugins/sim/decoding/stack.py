@@ -11,8 +11,11 @@ from .sound import mel_decibels, power_spectra
 if TYPE_CHECKING:
     from torch import Tensor
 
-Loss = Literal["wave", "stft", "wave+stft", "fft", "wave+fft", "mel", "wave+mel"]
+Loss = Literal[
+    "wave", "stft", "wave+stft", "fft", "wave+fft", "mel", "wave+mel", "mels", "wave+mels"
+]
 SPECTRUM = 1024  # samples of a window of the loss stft
+WINDOWS = ((512, 40), (1024, 80), (4096, 128))  # samples and bands of the loss mels
 
 
 @dataclass(frozen=True)
@@ -68,15 +71,22 @@ def loss_of(name: Loss, rate: int, top: float) -> "Callable[[Tensor, Tensor], Te
     """Return the loss of waveforms (n, samples), made and real; parts of a sum weigh alike.
 
     wave: squared error; stft: of power spectra; fft: absolute error of magnitude and phase of the
-    whole clip; mel: squared error of log-mel spectra up to `top` Hz, in units of 10 dB.
+    whole clip; mel: squared error of log-mel spectra up to `top` Hz, in units of 10 dB; mels: the
+    same over windows of several lengths (as Yamamoto et al. 2020 do): one of 4096 samples alone
+    leaves open when a sound is within a quarter of a second.
     """
+
+    def mels(made: "Tensor", real: "Tensor", *window: int) -> "Tensor":
+        return _squared(*(mel_decibels(x, rate, top, *window) / 10 for x in (made, real)))
+
+    import torch
+
     parts: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
         "wave": _squared,
         "stft": lambda made, real: _squared(*(_stft(x) for x in (made, real))),
         "fft": _fourier,
-        "mel": lambda made, real: _squared(
-            *(mel_decibels(x, rate, top) / 10 for x in (made, real))
-        ),
+        "mel": mels,
+        "mels": lambda made, real: torch.stack([mels(made, real, *w) for w in WINDOWS]).mean(),
     }
     chosen = [parts[part] for part in name.split("+")]
 

@@ -67,7 +67,15 @@ def arrays(
         "interpolation": shown.reshape(len(pair), steps, *shown.shape[1:]),
         "priors": on.view.shown(noise), "effects": effect,
     }  # fmt: skip
-    return found | (_heard(on, dims, lines[:steps], noise) if on.view.target.rate else _silence())
+    return found | (_heard(on, dims, lines[:steps], noise) if _is_heard(on) else _silence())
+
+
+def _is_heard(on: Measured) -> bool:
+    """Whether items are sound, and at least a window long: a hop alone is none."""
+    target = on.view.target
+    if target.bands is None or target.stack is not None:
+        return target.stack is not None
+    return on.items.shape[1] * target.hop >= target.bands.size
 
 
 def _traversal(on: Measured, dim: int, steps: int) -> "Tensor":

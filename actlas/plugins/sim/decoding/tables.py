@@ -26,6 +26,9 @@ class Summary:
     active: Annotated[
         int | None, "dimensions whose mean varies by more than .01; None without log-variance"
     ]
+    gate: Annotated[
+        str, "informative, partly collapsed or uninformative, and how many dimensions count"
+    ]
     dead: Annotated[int | None, "dimensions whose traversal has below 1 % of the largest effect"]
     prior: Annotated[float | None, "prior realism: of draws of N(0, I); 1 = as real as test ones"]
     fitted: Annotated[float | None, "the same of draws of N(m, diag s²) of the training latents"]
@@ -51,6 +54,11 @@ class Dimension:
     ]
     peak: Annotated[float | None, "channel of the largest effect, in Hz or as a number"]
     dead: Annotated[bool | None, "whether its effect is below 1 % of the largest"]
+    active: Annotated[
+        bool | None,
+        "whether its mean varies by more than .01: if not, its scores mean nothing; None without "
+        "log-variance",
+    ]
     masked: Annotated[float | None, "test error of the means with this dimension at its mean"]
 
 
