@@ -8,6 +8,7 @@ import numpy as np
 from actlas import ResultTable
 
 MOST = 40  # dimensions whose effect is drawn
+OVER = 1.3  # cells reach over the next, or seams show wherever a page is scaled
 NAMES = {"prior": "prior N(0, I)", "fitted": "fitted N(m, s²)", "midpoint": "midpoints"}
 
 
@@ -65,17 +66,17 @@ def _heat(
     scale = (
         {"scheme": "redblue", "reverse": True, "domainMid": 0}
         if diverging
-        else {"scheme": "viridis"}
+        else {"scheme": "viridis", "nice": True}
     )
     columns = len({row[field] for row in rows})
     return (
         alt.Chart()
-        .mark_rect()
+        .mark_rect(width={"band": OVER}, height={"band": OVER})
         .properties(width=_whole(130, columns), height=_whole(120, len(levels)))
         .encode(
             x,
             alt.Y("level:O", sort="descending", title=channel).axis(values=ticks, labelExpr=label),
-            alt.Color("value:Q", title=value).scale(**scale),
+            alt.Color("value:Q", title=value).scale(**scale).legend(tickCount=5),
             tooltip=["number:Q", "at:Q", "frame:Q", "channel:Q", "value:Q"],
         )
     )
@@ -125,7 +126,9 @@ def interpolation(tables: Mapping[str, ResultTable]) -> Any:
             alt.Facet("pair:N", title=None), columns=2
         )
     else:
-        x = alt.X("frame:O", title="frame").axis(labelOverlap=True, labelAngle=0)
+        frames = sorted({row["frame"] for row in rows})
+        ticks = frames[:: max(1, len(frames) // 4)]
+        x = alt.X("frame:O", title="frame").axis(values=ticks, labelAngle=0)
         heat = _heat(rows, x, "frame", channel, value, False)
         chart = heat.properties(data=alt.InlineData(values=rows)).facet(
             column=alt.Column("share:N", title="share of the second item"),
