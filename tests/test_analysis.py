@@ -18,6 +18,7 @@ from actlas import (
     Result,
     analysis,
 )
+from actlas.core.results import Figures
 from actlas.registry import INPUTS, refuse_nonfinite
 
 
@@ -659,3 +660,11 @@ def test_rows_that_are_not_finite_are_refused_unless_allowed():
         return Result()
 
     refuse_nonfinite(robust, ACTS, 1)
+
+
+def test_asking_whether_a_figure_is_there_draws_none():
+    drawn = []
+    figures = Figures({"one": drawn.append}, {})
+    assert "one" in figures
+    assert "two" not in figures
+    assert not drawn

@@ -169,10 +169,10 @@ def test_a_collapse_that_is_not_found_is_a_failed_control() -> None:
 
 
 TINY = Size(
-    Sizes(words=16, read=8, syllables=36, voices=2, new_voices=4),
+    Sizes(words=16, read=8, syllables=18, voices=2, new_voices=4),
     Regime(seeds=1, epochs=1, warmup=0, collapse_epochs=1, batch=8, workers=1),
     first=16,
-    probing={"rotations": 2, "permutations": 1, "c": 0.1},
+    probing={"rotations": 1, "permutations": 1, "c": 0.1},
     decoding={"epochs": 1, "pairs": 4, "hidden": 16, "frames": 8, "bands": 8, "steps": 3},
 )
 

@@ -105,6 +105,9 @@ class Figures(Mapping[str, Any]):
     def __getitem__(self, name: str) -> Any:
         return self._draw[name](self._tables)
 
+    def __contains__(self, name: object) -> bool:
+        return name in self._draw  # a mapping's own would draw it
+
     def __iter__(self) -> Iterator[str]:
         return iter(self._draw)
 

@@ -96,6 +96,7 @@ def sim_decode(
             assert samples is not None
             aim = targets.of_samples(samples, acts.rows, order, form, rate, bands, length, pixels)
         latents = latents_of(acts, targets.logvar_of(acts, others) if sampled else None)
+        wave = aim.stack is not None  # images have no form
         width = channels if wave else hidden
         how = Training(decoder, width, epochs or EPOCHS[wave], lr, BATCH[wave], alpha, seed)
         on = measured_on(trained(latents, aim, parts, how, loss), latents, aim, parts, units, seed)
