@@ -11,7 +11,7 @@ import actlas
 from actlas import Activations, InputError, Labels, Media, Others, Rows, Samples
 from actlas.cli import cli
 from actlas.core.activations import Source
-from actlas.plugins.sim.decoding import fitting, sim_decode, sound
+from actlas.plugins.sim.decoding import fitting, measures, sim_decode, sound
 from actlas.plugins.sim.decoding.decoders import Latents, Scale, one_thread
 from actlas.plugins.sim.decoding.remarks import gate
 from actlas.plugins.sim.decoding.sequences import Sequences, split
@@ -108,6 +108,8 @@ def test_a_linear_site_is_decoded_and_its_paths_are_straight(linear):
     assert summary["informative"]
     assert summary["linearity"] == pytest.approx(1, abs=1e-4)
     assert summary["prior"] == pytest.approx(1, abs=0.2)
+    assert summary["midpoint"] < 0.9  # of independent frames: half as far from the mean
+    assert linear.arrays["traversal_dims"][:2].tolist() == [0, 1]
     assert (summary["train"], summary["test"], summary["frames"]) == (18, 6, FRAMES)
 
 
@@ -211,6 +213,9 @@ def test_spread_traverses_each_dimension_by_its_own(planted):
     plain = sim_decode(X, others=Others.of(Y), **setup)
     ratio = spread.tables["dimensions"]["effect"][0] / plain.tables["dimensions"]["effect"][0]
     assert ratio == pytest.approx(1, abs=0.15)
+    fitted, other = (one.tables["summary"]["fitted"][0] for one in (spread, plain))
+    assert fitted == pytest.approx(other, rel=0.02)
+    assert abs(fitted - spread.tables["summary"]["prior"][0]) > 0.1  # N(0, I) is one point here
 
 
 def test_spectra_are_decoded_of_the_frames_that_they_are_of(spectra):
@@ -224,6 +229,9 @@ def test_spectra_are_decoded_of_the_frames_that_they_are_of(spectra):
         assert abs(peak - tone) < 0.35 * tone  # bands are wide
     assert {"item 0 original", "prior 0", "line step 0"} <= set(spectra.arrays["wave_names"])
     assert spectra.arrays["waves"].shape[1] == FRAMES * HOP * 16
+    waves = dict(zip(spectra.arrays["wave_names"], spectra.arrays["waves"], strict=True))
+    for dim in spectra.arrays["traversal_dims"][:2]:  # how loud a tone is
+        assert waves[f"dim {dim} high"].std() > 2 * waves[f"dim {dim} low"].std()
 
 
 def test_waveforms_have_the_length_of_their_stack(tones, monkeypatch):
@@ -373,6 +381,8 @@ def test_a_decoded_waveform_is_where_its_original_is(clicks):
     assert result.tables["summary"]["informative"][0]
     waves = dict(zip(result.arrays["wave_names"], result.arrays["waves"], strict=True))
     real, made = waves["item 0 original"], waves["item 0 decoded"]
+    files = [soundfile.read(one.path, dtype="float32")[0] for one in samples.dataset.media]
+    assert any(np.array_equal(real, one) for one in files)
     found = np.correlate(made, real, "full")
     assert found.argmax() - (len(real) - 1) == 0
     assert found.max() > 0.9 * np.sqrt((made @ made) * (real @ real))
@@ -409,6 +419,20 @@ def test_effects_do_not_hang_on_what_is_drawn_nor_on_the_first_frame(planted):
     np.testing.assert_array_equal(
         few.tables["dimensions"]["effect"], many.tables["dimensions"]["effect"]
     )
+
+
+def test_random_points_are_as_far_as_the_other_item(planted, monkeypatch):
+    X, Y = planted
+    seen, lines = [], measures.lines
+
+    def watched(decode, a, b):
+        seen.append((b - a).flatten(1).norm(dim=1).numpy())
+        return lines(decode, a, b)
+
+    monkeypatch.setattr(measures, "lines", watched)
+    sim_decode(X, others=Others.of(Y), target="site", decoder="ridge", pairs=5)
+    items, random = seen
+    np.testing.assert_allclose(random, items, rtol=1e-5)
 
 
 def test_threads_are_as_many_after_as_before(planted):
