@@ -256,3 +256,42 @@ def test_a_store_compares_sites_of_several_extractions(sqlite_store, tiny):
     assert len(store.run(beside, 1, "layers.0", other="2:layers.1")) == 1
     with pytest.raises(InputError, match=r"takes one other site; '2:layers\.\*' names \d"):
         store.run(beside, 1, "layers.0", other="2:layers.*")
+
+
+def imported(store, tmp_path, **matrices):
+    for name, matrix in matrices.items():
+        np.save(tmp_path / f"{name}.npy", np.asarray(matrix, np.float32))
+        store.import_matrix(tmp_path / f"{name}.npy", name)
+
+
+def test_a_row_that_is_left_out_at_one_site_is_left_out_at_all(sqlite_store, tmp_path):
+    X, Y, _ = matrices(30)
+    bad = [X.copy(), Y.copy()]
+    bad[0][3], bad[1][[5, 7]] = np.nan, np.inf
+    imported(sqlite_store, tmp_path, x=bad[0], y=bad[1], short=bad[0][:9])
+    (run,) = sqlite_store.run(cka, 1, "x", other="2:y", nonfinite="drop")
+    kept = np.setdiff1d(np.arange(30), [3, 5, 7])
+    assert summary(run.result)["rows"] == 27
+    assert pairs(run.result, "cka")[0] == pytest.approx(gram_cka(X[kept], Y[kept]), abs=1e-9)
+    with pytest.raises(InputError, match="short has other rows than the own sites"):
+        sqlite_store.run(cka, 1, "x", other="3:short", nonfinite="drop")
+    bad[1][np.setdiff1d(np.arange(30), 3)] = np.nan
+    imported(sqlite_store, tmp_path, z=bad[1])
+    with pytest.raises(InputError, match="every row holds NaN or infinity at one of the sites"):
+        sqlite_store.run(cka, 1, "x", other="4:z", nonfinite="drop")
+
+
+def test_sites_of_other_samples_are_told_of(sqlite_store, tiny):
+    store = sqlite_store
+    words = [[(0, 3)] for _ in TEXTS]
+    for name, texts, spans in (
+        ("en", TEXTS, None),
+        ("too", TEXTS, words),
+        ("fr", TEXTS[::-1], None),
+    ):
+        data = actlas.Dataset(name, texts, words=spans)
+        store.extract(tiny("bert"), data, ["layers.*"], pooling="mean")
+    (run,) = store.run(cka, 1, other=["2:layers.*", "3:layers.0", "3:layers.1"])
+    assert run.record.warnings == [
+        "extraction 3 is of other samples (fr) than 1 (en); their rows are paired by place"
+    ]

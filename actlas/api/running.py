@@ -30,6 +30,7 @@ from ..storage import (
     done_run,
     now,
     read_activations,
+    read_samples,
     save_failure,
     save_run,
 )
@@ -223,7 +224,7 @@ def _compute(
         _stamp(record, clock)
         save_failure(database, record)
         raise
-    record.warnings = list(result.warnings)
+    record.warnings = [*result.warnings, *_of_other_samples(database, request, beside.others)]
     _stamp(record, clock)
     return save_run(database, record, request.analysis.tables, result)
 
@@ -318,6 +319,26 @@ def _aligned(request: Request, acts: Activations, place: Place) -> Activations:
     return replace(other, device=request.device)
 
 
+def _of_other_samples(database: Database, request: Request, others: list[Place]) -> list[str]:
+    """Say which extractions have other samples than the own, where rows pair by their places."""
+    if not request.analysis.aligned:
+        return []
+    own = database.find(Dataset, request.extraction.record.dataset_id)
+    texts: list[str] | None = None
+    said = {}
+    for place in others:
+        there = database.find(Dataset, place.extraction.dataset_id)
+        if there.id == own.id or place.extraction.id in said:
+            continue
+        texts = texts or read_samples(database, own.id)[0]
+        if read_samples(database, there.id)[0] != texts:
+            said[place.extraction.id] = (
+                f"extraction {place.extraction.id} is of other samples ({there.name}) than "
+                f"{request.extraction.id} ({own.name}); their rows are paired by place"
+            )
+    return list(said.values())
+
+
 def _settle_nonfinite(request: Request, bound: dict[str, Any]) -> None:
     if request.nonfinite == "keep":
         return
@@ -328,23 +349,32 @@ def _settle_nonfinite(request: Request, bound: dict[str, Any]) -> None:
     if bad and request.nonfinite == "error":
         refuse_nonfinite(request.analysis, bad[0], int((~bad[0].finite_rows()).sum()))
     elif bad:
-        _drop_nonfinite(bound, [acts for acts in bad if acts not in others])
+        _drop_nonfinite(bound, bad, request.analysis.aligned)
 
 
-def _drop_nonfinite(bound: dict[str, Any], bad: list[Activations]) -> None:
-    """Leave rows out, the same of all that are aligned; of others, each its own."""
-    if bad:
-        keep = np.logical_and.reduce([_some_finite(acts) for acts in bad])
+def _drop_nonfinite(bound: dict[str, Any], bad: list[Activations], aligned: bool) -> None:
+    """Leave rows out, the same of all that are aligned; of others that are not, each its own."""
+    others: tuple[Activations, ...] = bound["others"].sites if "others" in bound else ()
+    together = [acts for acts in bad if aligned or acts not in others]
+    if aligned and len({len(acts) for acts in (*together, *others)}) > 1:
+        raise InputError(
+            f"{others[0].site} has other rows than the own sites; extract both of the same data "
+            f"with the same pooling"
+        )
+    if together:
+        keep = np.logical_and.reduce([_some_finite(acts) for acts in together])
+        if not keep.any():
+            raise InputError("every row holds NaN or infinity at one of the sites; extract again")
         for name in ("acts", "other", "labels", "factors"):
             if name in bound:
                 bound[name] = bound[name].take(keep)
-        if "layers" in bound:
-            kept = tuple(acts.take(keep) for acts in bound["layers"])
-            bound["layers"] = replace(bound["layers"], sites=kept)
-    if "others" in bound:
+        for name in ("layers", "others") if aligned else ("layers",):
+            if name in bound:
+                kept = tuple(acts.take(keep) for acts in bound[name].sites)
+                bound[name] = replace(bound[name], sites=kept)
+    if others and not aligned:
         kept = tuple(
-            acts.take(_some_finite(acts)) if acts.source.nonfinite else acts
-            for acts in bound["others"].sites
+            acts.take(_some_finite(acts)) if acts.source.nonfinite else acts for acts in others
         )
         bound["others"] = replace(bound["others"], sites=kept)
 

@@ -115,6 +115,7 @@ class Analysis:
     figures: Mapping[str, Callable[..., Any]] = field(repr=False)
     headline: str | None = None
     allow_nonfinite: bool = False
+    aligned: bool = False
     bases: tuple[str, ...] = ()
     beside: tuple[str, ...] = ()
     optional: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
@@ -260,6 +261,7 @@ def analysis(
     headline: str | None = None,
     name: str | None = None,
     allow_nonfinite: bool = False,
+    aligned: bool = False,
     base: str | tuple[str, ...] = (),
     beside: str | tuple[str, ...] = (),
     when: Mapping[str, Mapping[str, Any]] | None = None,
@@ -279,6 +281,10 @@ def analysis(
         it are its band, a column null_HEADLINE or chance its level of chance.
     name: how it is called (default: the function's name).
     allow_nonfinite: whether it can take rows with NaN or infinity.
+    aligned: whether the rows of `others` pair with the own, one by one; a row that is left out at
+        one site is then left out at all.
+    aligned: whether the rows of `others` pair with those of `acts` or `layers`, one by one; a row
+        that is left out at one site is then left out at all.
     base: the analysis that it builds on: its result for the same site is `base: Result`, and
         `layers` and `others` come with theirs. Of several the results are put into one (see
         `Result.joined`); "*": of any analysis, the run that the user names. With `runs: Runs`,
@@ -322,6 +328,7 @@ def analysis(
             dict(figures or {}),
             _headline(called, specs, headline),
             allow_nonfinite,
+            aligned,
             bases,
             also,
             optional,

@@ -29,6 +29,7 @@ class Pair:
 
 @analysis(
     version=1,
+    aligned=True,
     tables={"summary": Summary, "sites": SiteRow, "pairs": Pair},
     figures={"heat": heat_map("cka", "CKA"), "depths": most_similar("CKA")},
 )

@@ -58,6 +58,7 @@ class Components(NamedTuple):
 
 @analysis(
     version=1,
+    aligned=True,
     tables={"summary": Summary, "sites": SiteRow, "pairs": Pair, "kept": Kept},
     figures={"heat": heat_map("svcca", "SVCCA"), "depths": most_similar("SVCCA")},
 )

@@ -32,6 +32,7 @@ class Pair:
 
 @analysis(
     version=1,
+    aligned=True,
     tables={"summary": Summary, "sites": SiteRow, "pairs": Pair},
     figures={"heat": heat_map("rsa", "RSA"), "depths": most_similar("RSA")},
 )

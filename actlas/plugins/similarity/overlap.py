@@ -35,6 +35,7 @@ class Pair:
 
 @analysis(
     version=1,
+    aligned=True,
     tables={"summary": Summary, "sites": SiteRow, "pairs": Pair},
     figures={
         "heat": heat_map("overlap", "neighbour overlap"),

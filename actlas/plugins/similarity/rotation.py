@@ -26,6 +26,7 @@ class Pair:
 
 @analysis(
     version=1,
+    aligned=True,
     tables={"summary": Summary, "sites": SiteRow, "pairs": Pair},
     figures={
         "heat": heat_map("similarity", "Procrustes similarity"),

@@ -26,6 +26,7 @@ EPOCHS = {True: 60, False: 40}
 
 @analysis(
     version=2,
+    aligned=True,
     tables=TABLES,
     arrays=strips.ARRAYS,
     figures=figures.ALL,
