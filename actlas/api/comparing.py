@@ -12,6 +12,7 @@ from ..storage import (
     Extraction,
     Model,
     Run,
+    by_depth,
     newest_runs,
     read_rows,
     read_samples,
@@ -29,7 +30,8 @@ RunChoice = str | int | Sequence[int | StoredRun]
 def chosen_runs(database: Database, analysis: Analysis, asked: RunChoice) -> list[Run]:
     """Find the runs, by their numbers: `all`, `3,5-9`, numbers, or a SELECT that gives numbers.
 
-    Of `all` they are the newest at each site of each extraction. Raises InputError where there
+    Of `all` they are the newest at each site of each extraction. Runs of an extraction follow each
+    other by depth. Raises InputError where there
     is none, or they are not of one analysis, version and parameters over the same samples.
     """
     who, base = analysis.name, analysis.bases[0]
@@ -52,7 +54,7 @@ def chosen_runs(database: Database, analysis: Analysis, asked: RunChoice) -> lis
         if run.status != "done":
             raise InputError(f"run {run.id} failed: {run.error}")
     _check_alike(database, found)
-    return found
+    return by_depth(database, found)
 
 
 def _numbers(database: Database, asked: RunChoice) -> Iterator[int]:

@@ -29,6 +29,7 @@ from .inputs import (
 )
 from .results import (
     StoredResult,
+    by_depth,
     done_run,
     newest_run,
     newest_runs,
@@ -100,6 +101,7 @@ __all__ = [
     "audit_named",
     "begin_audit",
     "begin_extraction",
+    "by_depth",
     "chunk_count",
     "claim",
     "clean",

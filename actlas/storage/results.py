@@ -3,6 +3,7 @@
 import operator
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from math import inf
 from typing import Any
 
 import numpy as np
@@ -20,7 +21,7 @@ from ..core import (
 )
 from .codecs import checksum
 from .database import Database
-from .tables import Array, Run
+from .tables import Activation, Array, Run
 from .tables import ResultTable as Catalog
 from .views import SUMMARY, make_metric
 
@@ -65,6 +66,23 @@ def newest_runs(database: Database, analysis: str) -> list[Run]:
     with database.read() as session:
         found = sa.select(Run).where(Run.id.in_(newest.group_by(*places))).order_by(Run.id)
         return list(session.scalars(found))
+
+
+def by_depth(database: Database, runs: Sequence[Run]) -> list[Run]:
+    """Sort runs, those of an extraction together and by the depth of their sites."""
+    first: dict[int, int] = {}
+    for run in runs:
+        first.setdefault(run.extraction_id, run.id)
+    given = sa.select(Activation.extraction_id, Activation.site, Activation.depth)
+    with database.read() as session:
+        found = session.execute(given.where(Activation.extraction_id.in_(first))).all()
+    depths = {(extraction, site): depth for extraction, site, depth in found}
+    return sorted(
+        runs,
+        key=lambda run: (
+            first[run.extraction_id], depths.get((run.extraction_id, run.site or ""), inf), run.id,
+        ),
+    )  # fmt: skip
 
 
 def save_failure(database: Database, run: Run) -> Run:
