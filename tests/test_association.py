@@ -242,6 +242,14 @@ def test_through_the_store_tags_are_part_of_what_a_run_is(sqlite_store, tiny):
         "layers.1",
     }
     assert store.run(association, **ask)[0].reused
+    store.run("spectrum", 1, "layers.0", force=True)  # a later run of a layer that is not the last
+    last = store.run(association, over="last", indicators="effective_rank", **ask)[0].result
+    points = [p["value"] for p in last.tables["points"]]
+    deepest = (
+        "SELECT s.effective_rank FROM spectrum_summary s JOIN runs r ON r.id = s.run_id "
+        "WHERE r.site = 'layers.1' ORDER BY r.extraction_id"
+    )
+    assert points == [row[0] for row in store.database.select(deepest)[1]]
     together = store.run(association, over="mean", **ask)[0]
     assert {row["site"] for row in together.result.tables["associations"]} == {""}
     store.tag(1, {"quality": 9.0})
@@ -272,3 +280,92 @@ def test_the_surest_is_first_not_what_few_models_have():
     assert found(result, "few")["rho"] == pytest.approx(1)
     assert found(result, "good")["rho"] < 1
     assert result.tables["summary"]["indicator"][0] == "good"
+
+
+def test_models_that_few_tests_are_of_take_nothing_from_the_others():
+    rng = np.random.default_rng(5)
+    quality = rng.normal(size=12)
+    values = np.array([quality + 0.1 * rng.normal(size=12), rng.normal(size=12)])
+    there = np.ones((2, 12), bool)
+    there[1, 4:] = False  # of four models, whose rho is often 1
+    p, family = permuted(np.where(there, values, np.nan), there, quality, CHANCE)
+    assert family[0] <= 0.01
+    assert family[1] >= p[1]
+
+
+def test_the_family_holds_its_level_where_tests_are_of_different_models():
+    rng, hits = np.random.default_rng(4), 0
+    for seed in range(60):
+        values, quality = rng.normal(size=(6, 9)), rng.normal(size=9)
+        there = rng.random((6, 9)) < 0.8
+        there[:, :4] = True
+        _, family = permuted(np.where(there, values, np.nan), there, quality, Chance(199, 0, seed))
+        hits += family.min() <= 0.05
+    assert hits <= 9
+
+
+def test_where_draws_do_not_say_how_sure_rho_is_there_is_no_interval():
+    x, y = np.arange(12.0), RNG.normal(size=12)
+    assert np.isnan(interval(x, x, CHANCE)).all()
+    assert np.isnan(interval(x[:7], y[:7], CHANCE)).all()
+    assert not np.isnan(interval(x[:8], y[:8], CHANCE)).any()
+
+
+def test_with_a_control_what_is_sure_is_so_within_groups():
+    family = np.repeat([0, 1, 2], 6)
+    inner = np.tile(np.arange(6.0), 3)
+    tags = [
+        {"quality": 10.0 * f + i, "family": f"f{f}"} for f, i in zip(family, inner, strict=True)
+    ]
+    between = 10.0 * family + RNG.permuted(inner.reshape(3, 6), axis=1).ravel()
+    runs, tags = over(between, inner - 5.0 * family, tags)
+    free = association(runs, tags, draws=0)
+    held = association(runs, tags, control="family", draws=0)
+    surest = [r.tables["summary"]["indicator"][0] for r in (free, held)]
+    assert surest == ["good", "noise"]
+    assert held.tables["summary"]["partial"][0] > 0.99
+    assert held.tables["summary"]["significant_family"][0] == 1
+    row = found(held, "good")
+    assert row["p"] < 0.01 < row["partial_p"] <= row["q"]
+    assert row["p_family"] > 0.05
+    drawn = held.figures["intervals"].to_dict()
+    assert "noise" in str(drawn)
+    assert "within groups" in str(drawn)
+
+
+def test_whole_numbers_of_which_some_are_missing_are_numbers():
+    counts = np.array([[i, None if i == 2 else 5 - i] for i in range(5)], object)
+    runs = Runs.of(
+        *[
+            Result({"t": ResultTable("t", {"of": np.array(["a", "b"]), "n": row})})
+            for row in counts
+        ],
+        models=[f"m{i}" for i in range(5)],
+    )
+    tags = Tags.of(runs, *({"quality": float(i)} for i in range(5)))
+    result = association(runs, tags, table="t", by="of", draws=0)
+    assert [(row["row"], row["models"]) for row in result.tables["associations"]] == [
+        ("a", 5), ("b", 4)
+    ]  # fmt: skip
+
+
+def test_checkpoints_of_a_training_are_warned_of():
+    tags = [{"quality": float(i), "step": float(i)} for i in range(5)]
+    runs, known = over(range(5), range(5), tags)
+    assert association(runs, known, draws=0).warnings[0].startswith("5 models have a tag 'step'")
+    same = Tags.of(runs, *({**t, "step": 7.0} for t in tags))
+    assert not association(runs, same, draws=0).warnings
+
+
+def test_a_quality_that_does_not_vary_is_refused():
+    runs, tags = over(range(5), range(5), [{"quality": 1.0}] * 5)
+    with pytest.raises(InputError, match="all 5 models have the same quality"):
+        association(runs, tags)
+
+
+@pytest.mark.parametrize("how", ["site", "mean", "last"])
+def test_two_runs_of_a_model_at_a_site_are_refused(how):
+    runs, tags = over(range(6), range(6), [{"quality": float(i)} for i in range(6)])
+    twice = Tags(tags.tags, {**tags.models, 2: 1})
+    with pytest.raises(InputError, match="runs 1 and 2 are of one model at one site"):
+        association(runs, twice, over=how)

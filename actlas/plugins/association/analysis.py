@@ -27,8 +27,13 @@ class Summary:
     significant_family: Annotated[int, "of them with p_family ≤ 0.05"]
     site: Annotated[str, "site of the surest; empty: of all sites"]
     row: Annotated[str, "row of the surest, where a table has several"]
-    indicator: Annotated[str, "the surest indicator: of lowest p, of equals the largest |rho|"]
+    indicator: Annotated[
+        str,
+        "the surest indicator: of lowest p (with a control of lowest partial_p), "
+        "of equals the largest |rho|",
+    ]
     rho: Annotated[float | None, "its Spearman correlation with the quality"]
+    partial: Annotated[float | None, "that of ranks compared within groups of the control"]
     p_family: Annotated[float | None, "chance of any as strong"]
     left_out: Annotated[int, "models without the tag"]
 
@@ -42,11 +47,20 @@ class Association:
     indicator: Annotated[str, "column of the table"]
     models: Annotated[int, "models that have it"]
     rho: Annotated[float | None, "Spearman's correlation with the quality; null: nothing varies"]
-    low: Annotated[float | None, "lower end of its 95 % bootstrap interval over models"]
+    low: Annotated[
+        float | None,
+        "lower end of its 95 % bootstrap interval over models; null: of fewer than 8 models, or "
+        "where all draws are alike, neither of which says how sure rho is",
+    ]
     high: Annotated[float | None, "upper end"]
     p: Annotated[float | None, "two-sided, by permutation of the quality over models"]
-    q: Annotated[float | None, "p by Benjamini and Hochberg over all tests"]
-    p_family: Annotated[float | None, "chance of any test as strong (Westfall and Young)"]
+    q: Annotated[
+        float | None, "p (with a control partial_p) by Benjamini and Hochberg over all tests"
+    ]
+    p_family: Annotated[
+        float | None,
+        "chance of any test as strong, with a control within its groups (Westfall and Young)",
+    ]
     partial: Annotated[float | None, "rho of ranks compared within groups of the control"]
     partial_p: Annotated[float | None, "its p, by permutation within groups"]
 
@@ -66,7 +80,7 @@ class Point:
 
 
 @analysis(
-    version=1,
+    version=2,
     tables={"summary": Summary, "associations": Association, "points": Point},
     figures=FIGURES,
     base="*",
@@ -93,7 +107,9 @@ def association(
     Spearman's correlation of every indicator at every site with a tag (`actlas models tag MODEL
     accuracy=0.91`), with bootstrap intervals, exact or drawn permutations, and two corrections for
     many tests. Ranks say nothing of cause; models of one family are no independent draws, so
-    compare within families (`--control family`).
+    compare within families (`--control family`): then q, p_family and the surest are of the
+    correlation within them. Checkpoints of one training follow each other, and shuffling takes
+    them for independent: p is then too small, which is warned of where models have a tag `step`.
     """
     _check(permutations, draws, seed)
     found = gather(runs, tags, quality, control, table, _names(indicators), _names(by), over)
@@ -105,8 +121,6 @@ def association(
     tests = [test for test, kept in zip(found.values, enough, strict=True) if kept]
     values, there = values[enough], there[enough]
     rows = _associations(found, tests, values, there, chance, bool(control))
-    warnings = [f"{len(found.left_out)} models without {quality!r} are left out: "
-                f"{', '.join(found.left_out[:3])}"] if found.left_out else []  # fmt: skip
     tables = {
         "summary": _summary(quality, rows, found),
         "associations": rows,
@@ -117,7 +131,22 @@ def association(
             if not np.isnan(value)
         ],
     }
-    return Result(tables, warnings=warnings)
+    return Result(tables, warnings=_remarks(found, quality))
+
+
+def _remarks(found: Gathered, quality: str) -> list[str]:
+    said = []
+    if found.left_out:
+        said.append(
+            f"{len(found.left_out)} models without {quality!r} are left out: "
+            f"{', '.join(found.left_out[:3])}"
+        )
+    if found.checkpoints:
+        said.append(
+            f"{found.checkpoints} models have a tag 'step': checkpoints of one training follow "
+            f"each other, so that p and intervals are too small; take one of each training"
+        )
+    return said
 
 
 def _check(permutations: int, draws: int, seed: int) -> None:
@@ -141,14 +170,14 @@ def _associations(
 ) -> list[Association]:
     quality = np.array([m.quality for m in found.models])
     p, family = permuted(values, there, quality, chance)
-    q = discoveries(p)
     partial = partial_p = np.full(len(tests), np.nan)
     groups = np.unique([m.group for m in found.models], return_inverse=True)[1]
     if controlled:
         partial = np.array(
             [spearman(v[t], quality[t], groups[t]) for v, t in zip(values, there, strict=True)]
         )
-        partial_p, _ = permuted(values, there, quality, chance, groups)
+        partial_p, family = permuted(values, there, quality, chance, groups)
+    q = discoveries(partial_p if controlled else p)
     rows = []
     for i, (test, kept) in enumerate(zip(tests, there, strict=True)):
         rho = float(spearman(values[i][kept], quality[kept]))
@@ -164,9 +193,15 @@ def _known(value: float) -> float | None:
     return None if np.isnan(value) else float(value)
 
 
+def _surest(row: Association) -> tuple[float, float]:
+    controlled = row.partial is not None
+    p, rho = (row.partial_p, row.partial) if controlled else (row.p, row.rho)
+    return p or 0, -abs(rho or 0)
+
+
 def _summary(quality: str, rows: Sequence[Association], found: Gathered) -> Summary:
-    tested = [row for row in rows if row.rho is not None]
-    best = min(tested, key=lambda row: (row.p or 0, -abs(row.rho or 0)), default=None)
+    tested = [row for row in rows if row.p_family is not None]
+    best = min(tested, key=_surest, default=None)
     return Summary(
         quality=quality,
         models=len(found.models),
@@ -177,6 +212,7 @@ def _summary(quality: str, rows: Sequence[Association], found: Gathered) -> Summ
         row=best.row if best else "",
         indicator=best.indicator if best else "",
         rho=best.rho if best else None,
+        partial=best.partial if best else None,
         p_family=best.p_family if best else None,
         left_out=len(found.left_out),
     )

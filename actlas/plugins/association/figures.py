@@ -7,16 +7,29 @@ from actlas import ResultTable
 
 SHOWN = 20  # associations, surest first
 CURVES = 6
+TICKS = [-1, -0.5, 0, 0.5, 1]
 
 
 def _named(row: Mapping[str, Any]) -> str:
     return " · ".join(part for part in (row["indicator"], row["row"], row["site"]) if part)
 
 
+def _shown(tables: Mapping[str, ResultTable]) -> list[dict[str, Any]]:
+    """What is drawn: rho, or with a control the correlation within its groups."""
+    rows = list(tables["associations"])
+    if any(row["partial"] == row["partial"] for row in rows):
+        within = {"low": None, "high": None}
+        rows = [row | within | {"rho": row["partial"], "p": row["partial_p"]} for row in rows]
+    return [row | {"name": _named(row)} for row in rows if row["rho"] == row["rho"]]
+
+
 def _surest(tables: Mapping[str, ResultTable]) -> list[dict[str, Any]]:
-    rows = [row for row in tables["associations"] if row["rho"] == row["rho"]]
-    rows.sort(key=lambda row: (row["p"], -abs(row["rho"])))  # few models correlate highly
-    return [row | {"name": _named(row)} for row in rows]
+    return sorted(_shown(tables), key=lambda row: (row["p"], -abs(row["rho"])))
+
+
+def _said(tables: Mapping[str, ResultTable]) -> str:
+    controlled = any(p == p for p in tables["associations"]["partial"].tolist())
+    return " within groups" if controlled else ""
 
 
 def intervals(tables: Mapping[str, ResultTable]) -> Any:
@@ -31,9 +44,10 @@ def intervals(tables: Mapping[str, ResultTable]) -> Any:
         alt.Y("name:N", sort=[row["name"] for row in rows], title=None).axis(labelLimit=320)
     )
     quality = tables["summary"]["quality"][0]
-    rho = alt.X("rho:Q", title=f"Spearman correlation with {quality} (95 % bootstrap interval)")
+    said = _said(tables) or " (95 % bootstrap interval)"
+    rho = alt.X("rho:Q", title=f"Spearman correlation with {quality}{said}")
     dots = base.mark_point(filled=True, size=70).encode(
-        rho.scale(domain=[-1, 1]),
+        rho.scale(domain=[-1.05, 1.05], nice=False).axis(values=TICKS),
         alt.Color("chance:N", title=None).scale(
             domain=["p_family ≤ 0.05", "may be chance"], range=["#1b6ca8", "#bbbbbb"]
         ).legend(orient="bottom"),
@@ -55,9 +69,10 @@ def points(tables: Mapping[str, ResultTable]) -> Any:
     name = surest[0]["name"] if surest else ""
     rows = [row for row in tables["points"] if _named(row) == name]
     quality = tables["summary"]["quality"][0]
-    chart = alt.Chart(alt.InlineData(values=rows)).mark_point(filled=True, size=70).encode(
-        alt.X("value:Q", title=name).scale(zero=False),
-        alt.Y("quality:Q", title=quality).scale(zero=False),
+    dot = {"filled": True, "size": 60, "opacity": 0.6, "stroke": "white", "strokeWidth": 0.7}
+    chart = alt.Chart(alt.InlineData(values=rows)).mark_point(**dot).encode(
+        alt.X("value:Q", title=name).scale(zero=False, padding=12),
+        alt.Y("quality:Q", title=quality).scale(zero=False, padding=12),
         tooltip=["model:N", "number:Q", "value:Q", "quality:Q", "group:N"],
     )  # fmt: skip
     if len({row["group"] for row in rows}) > 1:
@@ -73,15 +88,17 @@ def layers(tables: Mapping[str, ResultTable]) -> Any:
     for row in _surest(tables):
         series[_named(row | {"site": ""})] = None
     chosen = list(series)[:CURVES]
-    rows = [row | {"series": _named(row | {"site": ""})} for row in tables["associations"]]
+    rows = [row | {"series": _named(row | {"site": ""})} for row in _shown(tables)]
     rows = [row for row in rows if row["series"] in chosen]
-    sites = list(dict.fromkeys(row["site"] for row in rows))
+    sites = list(dict.fromkeys(row["site"] for row in rows))  # as in the order of the runs
     return (
         alt.Chart(alt.InlineData(values=rows))
         .mark_line(point=True)
         .encode(
             alt.X("site:N", sort=sites, title="site").axis(labelAngle=-40),
-            alt.Y("rho:Q", title="Spearman correlation").scale(domain=[-1, 1]),
+            alt.Y("rho:Q", title=f"Spearman correlation{_said(tables)}")
+            .scale(domain=[-1.05, 1.05], nice=False)
+            .axis(values=TICKS),
             alt.Color("series:N", sort=chosen, title=None).legend(orient="bottom", columns=2),
             tooltip=["series:N", "site:N", "rho:Q", "low:Q", "high:Q", "p:Q"],
         )

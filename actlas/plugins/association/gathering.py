@@ -39,11 +39,15 @@ class Model:
 
 @dataclass
 class Gathered:
-    """values: of each test by the model's number; left_out: specs of models without the tag."""
+    """values: of each test by the model's number; left_out: specs of models without the tag.
+
+    checkpoints: how many models say at which step of training they were saved, where steps differ.
+    """
 
     models: list[Model]
     values: dict[Test, dict[int, float]]
     left_out: list[str]
+    checkpoints: int
 
     def matrix(self) -> NDArray[np.float64]:
         """Return (tests, models), NaN where there is no number."""
@@ -64,17 +68,17 @@ def gather(
     found = _models(runs, tags, quality, control)
     known = {model.number for model in found.models}
     parts: dict[Test, dict[int, list[float]]] = {}
-    seen: dict[tuple[Test, int], int] = {}
+    seen: dict[tuple[str, int], int] = {}
     for run in runs:
         model = tags.models[run.id]
         if model not in known:
             continue
+        if (earlier := seen.setdefault((run.site or "", model), run.id)) != run.id:
+            raise InputError(
+                f"runs {earlier} and {run.id} are of one model at one site; name one of them"
+            )
         for row, indicator, value in _numbers(run, table, columns, by):
             test = Test((run.site or "") if over == "site" else "", row, indicator)
-            if over == "site" and (earlier := seen.setdefault((test, model), run.id)) != run.id:
-                raise InputError(
-                    f"runs {earlier} and {run.id} are of one model at one site; name one of them"
-                )
             parts.setdefault(test, {}).setdefault(model, []).append(value)
     reduce = REDUCE["last" if over == "site" else over]
     found.values = {
@@ -86,22 +90,34 @@ def gather(
 def _models(runs: Runs, tags: Tags, quality: str, control: str) -> Gathered:
     models: dict[int, Model] = {}
     left_out: dict[str, None] = {}
+    steps: dict[int, str | float] = {}
     for run in runs:
         number, own = tags.models[run.id], tags[run.id]
         value = own.get(quality)
         if value is None or (control and control not in own):
             left_out[run.model] = None
         elif isinstance(value, str):
-            raise InputError(f"{run.model}: {quality}={value} is no number; only numbers compare")
+            raise InputError(
+                f"{run.model}: {quality}={value} is no number; only numbers compare, so write "
+                f"kinds as 0 and 1, or compare within them (--control)"
+            )
         else:
             models[number] = Model(number, run.model, value, str(own.get(control, "")))
+            steps |= {number: own["step"]} if "step" in own else {}
     if len(models) < FEWEST:
         wanted = f"{quality!r} and {control!r}" if control else repr(quality)
         raise InputError(
             f"{len(models)} of the models have the tag {wanted}, and {FEWEST} are needed; say what "
             f"is known of them: actlas models tag MODEL {quality}=NUMBER"
         )
-    return Gathered(list(models.values()), {}, list(left_out))
+    if len({model.quality for model in models.values()}) == 1:
+        raise InputError(
+            f"all {len(models)} models have the same {quality}, and nothing goes with what does "
+            f"not vary; choose another tag with --quality"
+        )
+    return Gathered(
+        list(models.values()), {}, list(left_out), len(steps) * (len(set(steps.values())) > 1)
+    )
 
 
 def _numbers(
@@ -130,6 +146,11 @@ def _numbers(
 
 
 def _numeric(columns: Mapping[str, NDArray[np.generic]], by: Sequence[str]) -> list[str]:
-    return [
-        name for name, column in columns.items() if column.dtype.kind in "biuf" and name not in by
-    ]
+    return [name for name, column in columns.items() if name not in by and _of_numbers(column)]
+
+
+def _of_numbers(column: NDArray[np.generic]) -> bool:
+    """Whether a column holds numbers; whole ones of which some are missing are objects."""
+    if column.dtype.kind != "O":
+        return column.dtype.kind in "biuf"
+    return all(value is None or isinstance(value, int) for value in column.tolist())
