@@ -7,8 +7,8 @@ from typing import Any
 from actlas import ResultTable
 
 Tables = Mapping[str, ResultTable]
-CELL = 18  # pixels of a site in the heat map
-LARGEST = 420  # pixels of its side
+CELL, NARROW, SEEN = 18, 13, 2  # pixels of a site in the heat map; of many; of more than are named
+LARGEST = 420  # pixels of its side, where sites need no more
 LABELLED = 60  # sites up to which each is named
 
 
@@ -29,9 +29,10 @@ def heat_map(column: str, title: str, low: float | None = 0.0) -> Callable[[Tabl
             for a, b in ((row["a"], row["b"]), (row["b"], row["a"]))
         ]
         cells += [{"a": name, "b": name, "value": 1.0} for name in order]
-        side = min(LARGEST, max(200, CELL * len(sites)))
-        least = min((c["value"] for c in cells if c["value"] is not None), default=0.0)
-        floor = least if low is None else min(low, least)
+        least = NARROW if len(sites) <= LABELLED else SEEN
+        side = max(200, min(LARGEST, CELL * len(sites)), least * len(sites))
+        lowest = min((c["value"] for c in cells if c["value"] is not None), default=0.0)
+        floor = lowest if low is None else min(low, lowest)
         places = alt.Scale(domain=order, paddingInner=0, paddingOuter=0)
         axis = alt.Axis(labelAngle=-60, labels=len(sites) <= LABELLED, ticks=False, labelLimit=160)
         chart = alt.Chart(alt.InlineData(values=cells)).mark_rect().encode(
@@ -56,7 +57,9 @@ def heat_map(column: str, title: str, low: float | None = 0.0) -> Callable[[Tabl
                 lines.encode(alt.X("site:N", axis=axis, **edge)),
                 lines.encode(alt.Y("site:N", **edge)),
             ]
-        return alt.layer(*parts).properties(width=side, height=side, title=f"{title} of all pairs")
+        return alt.layer(*parts).properties(
+            width=side, height=side, title=f"{_begun(title)} of all pairs"
+        )
 
     return heat
 
@@ -86,12 +89,18 @@ def most_similar(title: str) -> Callable[[Tables], Any]:
             + points.encode(
                 alt.X("depth:Q", title="depth of a site (0: first compared, 1: last)", scale=unit),
                 alt.Y("similar_depth:Q", title="depth of the most similar one", scale=unit),
-                alt.Color("from:N", title="sites of").legend(orient="bottom"),
+                alt.Color("from:N", title="sites of", sort=None).legend(
+                    alt.Legend(orient="bottom") if rows else None
+                ),
                 tooltip=["site:N", "most_similar:N", alt.Tooltip("similarity:Q", format=".4f")],
             )
         ).properties(width=320, height=280, title=heading)
 
     return depths
+
+
+def _begun(title: str) -> str:
+    return title[0].upper() + title[1:]
 
 
 def _called(extraction: str) -> str:
