@@ -7,6 +7,7 @@ import actlas
 from actlas import Activations, InputError, Layers, Others
 from actlas.core.rows import Rows
 from actlas.plugins.similarity import cka
+from actlas.plugins.similarity.figures import heat_map
 from actlas.plugins.similarity.products import Stream
 from actlas.plugins.similarity.sites import Sites
 
@@ -181,6 +182,25 @@ def test_sites_of_several_extractions_are_told_apart():
     assert best[0] == pytest.approx(1)
 
 
+def test_a_site_is_itself_and_never_more():
+    for n in (20, 45):
+        X = RNG.normal(size=(n, 6)) * np.arange(1, 7)
+        same = [X, 3 * X @ np.linalg.qr(RNG.normal(size=(6, 6)))[0], -X]
+        for settings in ({}, {"biased": True}, {"batch": 9}, {"kernel": "rbf"}):
+            found = pairs(cka(layers(*same), **settings), "cka")
+            assert max(found) <= 1
+            np.testing.assert_allclose(found, 1, atol=1e-9)
+
+
+def test_many_sites_have_room_for_their_names():
+    sides = []
+    for count in (3, 50, 400):
+        sites = [{"site": f"layers.{i}", "extraction": ""} for i in range(count)]
+        tables = {"sites": sites, "pairs": [{"a": "layers.0", "b": "layers.1", "cka": 0.5}]}
+        sides.append(heat_map("cka", "CKA")(tables).to_dict()["height"])
+    assert sides == [200, 50 * 13, 400 * 2]
+
+
 def test_the_figures_have_all_pairs_and_a_line_between_extractions():
     X, Y, Z = matrices()
     found = cka(layers(X, Y), others(Z))
@@ -190,7 +210,9 @@ def test_the_figures_have_all_pairs_and_a_line_between_extractions():
     assert len(layered(cka(layers(X, Y)).figures["heat"])) == 1
     assert len(layered(found.figures["depths"])[1]) == 3
     assert set(cka(layers(X, Y)).tables["sites"]["most_similar"].tolist()) == {None}
-    alone = cka(layers(X, Y)).figures["depths"].to_dict()["title"]["subtitle"]
+    alone = cka(layers(X, Y)).figures["depths"].to_dict()
+    assert alone["layer"][1]["encoding"]["color"]["legend"] is None  # empty ones cannot be drawn
+    alone = alone["title"]["subtitle"]
     assert alone == "all sites are of one extraction; name others with --other"
 
 

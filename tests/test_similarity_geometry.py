@@ -61,6 +61,38 @@ def test_rows_that_are_alike_are_told_of():
     assert said[0].startswith("layers.0: 100% of the rows have a neighbour as near")
 
 
+def classes_of_rows(n=60, classes=4):
+    """Two ways of putting rows in classes whose rows are all alike."""
+    return (RNG.permutation(np.arange(n) % classes) for _ in "ab")
+
+
+def test_rows_that_tie_share_the_last_places(monkeypatch):
+    monkeypatch.setattr("actlas.plugins.similarity.overlap.BLOCK", 23)
+    one, other = classes_of_rows()
+    E, F = (RNG.normal(size=(4, 6)) for _ in "ab")
+    found = neighbours(layers(E[one], F[one], F[other]), k=5)
+    same, apart, _ = pairs(found, "overlap")
+    assert same == pytest.approx(1)  # the same rows are alike
+    both = [((one == a) & (other == b)).sum() - 1 for a, b in zip(one, other, strict=True)]
+    assert apart == pytest.approx(np.mean(both) * (5 / 14) / 5)  # 14 others of a class share 5
+    assert pairs(found, "jaccard")[0] == pytest.approx(1)
+
+
+def test_chance_is_that_of_rows_paired_at_random():
+    one, _ = classes_of_rows()
+    E, X = RNG.normal(size=(4, 6)), RNG.normal(size=(60, 5))
+    mixed = np.where(np.arange(60)[:, None] < 30, E[one], RNG.normal(size=(60, 6)))
+    drawn = [
+        neighbours(layers(mixed, mixed[RNG.permutation(60)], X[RNG.permutation(60)]), k=5)
+        for _ in range(60)
+    ]
+    for i in (0, 1):
+        chance = np.mean([pairs(found, "chance")[i] for found in drawn])
+        overlaps = [pairs(found, "overlap")[i] for found in drawn]
+        assert abs(np.mean(overlaps) - chance) < 3.5 * np.std(overlaps) / np.sqrt(60)
+    assert pairs(drawn[0], "chance")[0] > 1.1 * 5 / 59
+
+
 X0, Y0, _ = matrices(20)
 
 

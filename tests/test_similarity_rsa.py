@@ -68,6 +68,13 @@ def test_what_is_the_same_up_to_rotation_agrees_and_noise_does_not():
     assert pairs(one, "rsa") != pairs(other, "rsa")
 
 
+def test_no_unit_of_a_site_matters():
+    X, Y, _ = matrices(20)
+    settings = {"metric": "euclidean", "compare": "pearson", **QUICK}
+    one, small = (rsa(layers(X * by, Y), **settings) for by in (1, 1e-20))
+    assert pairs(small, "rsa") == pytest.approx(pairs(one, "rsa"))
+
+
 X0, Y0, _ = matrices(20)
 
 

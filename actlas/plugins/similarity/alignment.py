@@ -113,5 +113,5 @@ def _normalised(sites: Sites, found: NDArray[np.float64]) -> NDArray[np.float64]
                 f"cka: rows of {place.name} are equally far from each other, which leaves nothing "
                 f"to compare; give more rows, or leave it out"
             )
-    similarity: NDArray[np.float64] = found / np.sqrt(np.outer(own, own))
-    return similarity
+    similarity: NDArray[np.float64] = (found / np.sqrt(np.outer(own, own))).clip(-1, 1)
+    return similarity  # beyond is rounding: both estimates are inner products

@@ -126,9 +126,9 @@ def _levelled(place: Place, unlike: "Tensor", compare: str) -> "Tensor":
     n = len(unlike)
     above = np.triu_indices(n, 1)
     values: NDArray[np.float64] = unlike.numpy()[above]
+    values = values / (values.max() or 1.0)  # no unit decides what is small
     if compare == "spearman":
-        largest = values.max() or 1.0
-        values = rankdata(np.round(values / largest, 12))  # equal ones may differ in rounding
+        values = rankdata(np.round(values, 12))  # equal ones may differ in rounding
     values = values - values.mean()
     length = np.linalg.norm(values) * np.sqrt(2)
     if length <= 1e-12 * n:

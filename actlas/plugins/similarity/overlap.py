@@ -13,10 +13,11 @@ from .sites import Place, Sites
 from .tables import SiteRow, Summary, pair_rows, site_rows, summary
 
 if TYPE_CHECKING:
+    from scipy.sparse import csr_array
     from torch import Tensor
 
 BLOCK = 512  # rows whose distances are held at once
-TIED = 1e-9  # of the largest: distances that are taken for equal
+TIED = 1e-12  # of the squared lengths: distances that are taken for equal
 MANY = 0.05  # share of rows with ties that the reader must know of
 
 Metric = Literal["cosine", "euclidean"]
@@ -30,11 +31,14 @@ class Pair:
     b: Annotated[str, "a later one"]
     overlap: Annotated[float, "mean share of the k nearest rows that are the same"]
     jaccard: Annotated[float, "mean of those at both over those at either"]
-    chance: Annotated[float, "overlap expected of neighbours by chance, k / (n − 1)"]
+    chance: Annotated[
+        float,
+        "overlap expected of rows that are paired at random: k / (n − 1), more where rows tie",
+    ]
 
 
 @analysis(
-    version=1,
+    version=2,
     aligned=True,
     tables={"summary": Summary, "sites": SiteRow, "pairs": Pair},
     figures={
@@ -55,7 +59,9 @@ def neighbours(
 
     The overlap is |N(i) ∩ N'(i)| / k over the k nearest rows of row i at either site, itself left
     out, the mean over rows: mutual k-nearest neighbours of Huh et al. 2024 (The Platonic
-    Representation Hypothesis). Neighbours are exact, in float64, among the rows drawn; with more
+    Representation Hypothesis). Rows equally far, as those of one word in an embedding, share the
+    places that are left: each counts for a part, and two sites have the lesser part in common.
+    Neighbours are exact, in float64, among the rows drawn; with more
     rows they are nearer, so that values compare at equal numbers of rows only. Sites of other
     extractions pair by rows: sample, position and span must be the same.
     """
@@ -68,26 +74,41 @@ def neighbours(
     rows = drawn(sites.rows, n, seed)
     near, said = [], []
     for place in sites:
-        index, tied = nearest(sites.who, place, rows, k, metric)
-        near.append(index)
-        if tied > MANY:
+        found = nearest(sites.who, place, rows, k, metric)
+        near.append(found)
+        if found.tied > MANY:
             said.append(
-                f"{place.name}: {tied:.0%} of the rows have a neighbour as near as one left out "
-                f"(rows that are alike), between which chance decides"
+                f"{place.name}: {found.tied:.0%} of the rows have a neighbour as near as one left "
+                f"out (rows that are alike), which share the last places"
             )
-    overlap = np.eye(len(sites))
-    jaccard = np.eye(len(sites))
+    overlap, jaccard = np.eye(len(sites)), np.eye(len(sites))
+    chance = np.ones_like(overlap)
     for i, j in sites.pairs:
         common = shared(near[i], near[j])
         overlap[i, j] = overlap[j, i] = float((common / k).mean())
         jaccard[i, j] = jaccard[j, i] = float((common / (2 * k - common)).mean())
-    chance = np.full_like(overlap, k / (n - 1))
+        chance[i, j] = expected(near[i], near[j], k)
     tables = {
         "summary": summary(sites, overlap, n),
         "sites": site_rows(sites, overlap),
         "pairs": pair_rows(sites, overlap=overlap, jaccard=jaccard, chance=chance),
     }
     return Result(tables, warnings=said)
+
+
+@dataclass(frozen=True, eq=False)
+class Near:
+    """The neighbours of n rows.
+
+    parts: sparse (n, n), 1 for a neighbour, less for those that share the last places.
+    sharing: (n,) how many share them; part: (n,) what each has; tied: share of rows with any left
+        out.
+    """
+
+    parts: "csr_array"
+    sharing: NDArray[np.float64]
+    part: NDArray[np.float64]
+    tied: float
 
 
 def drawn(rows: int, n: int, seed: int) -> NDArray[np.int64]:
@@ -122,31 +143,51 @@ def unit(who: str, place: Place, X: "Tensor") -> "Tensor":
     return found
 
 
-def nearest(
-    who: str, place: Place, rows: NDArray[np.int64], k: int, metric: Metric
-) -> tuple["Tensor", float]:
-    """Return the k nearest of each of some rows (n, k), and the share of rows with a tie there."""
+def nearest(who: str, place: Place, rows: NDArray[np.int64], k: int, metric: Metric) -> Near:
+    """Find the k nearest of each of some rows, those equally far as the last with equal parts."""
     import torch
+    from scipy.sparse import csr_array, vstack
 
     X = matrix(who, place, rows)
     X = unit(who, place, X) if metric == "cosine" else X - X.mean(dim=0)
-    squares = X.square().sum(dim=1)
-    found, tied = torch.empty((len(X), k), dtype=torch.int64), 0
+    squares, blocks = X.square().sum(dim=1), []
+    sharing, part = (torch.ones(len(X), dtype=torch.float64) for _ in range(2))
     for start in range(0, len(X), BLOCK):
         stop = min(start + BLOCK, len(X))
         distances = squares - 2 * (X[start:stop] @ X.T)  # and the row's own, the same for all
         distances[torch.arange(stop - start), torch.arange(start, stop)] = torch.inf
         value, index = distances.topk(k + 1, largest=False)
-        found[start:stop] = index[:, :k]
-        scale = squares[start:stop] + squares[index[:, k]]
-        tied += int((value[:, k] - value[:, k - 1] <= TIED * scale).sum())
-    return found, tied / len(X)
+        last, slack = value[:, k - 1], TIED * (squares[start:stop] + squares[index[:, k]])
+        alone = value[:, k] - last > slack
+        (free,), (tied,) = torch.where(alone), torch.where(~alone)
+        away, slack = distances[tied] - last[tied, None], slack[tied, None]
+        nearer, level = (away < -slack).double(), (away.abs() <= slack).double()
+        sharing[start + tied] = level.sum(dim=1)
+        part[start + tied] = (k - nearer.sum(dim=1)) / level.sum(dim=1)
+        parts = nearer + level * part[start + tied, None]
+        of, there = torch.where(parts > 0)
+        at = torch.cat([free.repeat_interleave(k), tied[of]])
+        neighbour = torch.cat([index[free, :k].flatten(), there])
+        values = torch.cat([X.new_ones(len(free) * k), parts[of, there]])
+        found = (values.numpy(), (at.numpy(), neighbour.numpy()))
+        blocks.append(csr_array(found, shape=(stop - start, len(X))))
+    share = float((part < 1).double().mean())
+    return Near(vstack(blocks, format="csr"), sharing.numpy(), part.numpy(), share)
 
 
-def shared(one: "Tensor", other: "Tensor") -> NDArray[np.float64]:
-    """Count the neighbours (n, k) of each row that are in both."""
-    import torch
+def shared(one: Near, other: Near) -> NDArray[np.float64]:
+    """Sum up the parts (n,) that neighbours of each row have at both sites, the lesser of each."""
+    found: NDArray[np.float64] = one.parts.minimum(other.parts).sum(axis=1)
+    return found
 
-    both = torch.cat([one, other], dim=1).sort(dim=1).values
-    count: NDArray[np.float64] = (both[:, 1:] == both[:, :-1]).sum(dim=1).double().numpy()
-    return count
+
+def expected(one: Near, other: Near, k: int) -> float:
+    """Return the overlap expected of neighbours that are paired at random, row by row."""
+    mine, theirs = one.sharing * one.part, other.sharing * other.part  # places that are shared
+    common = (
+        (k - mine) * (k - theirs)
+        + (k - mine) * theirs
+        + mine * (k - theirs)
+        + one.sharing * other.sharing * np.minimum(one.part, other.part)
+    )
+    return float(common.mean() / (k * (len(common) - 1)))
