@@ -142,6 +142,8 @@ def test_tags_are_texts_and_numbers(analysed):
         ("family", "bert", None), ("size", "110", 110.0), ("step", "1e3", 1000.0),
         ("tuned", "true", 1.0),
     ]  # fmt: skip
+    assert store.tag(1, {"version": "1_2"}, remove=["family"])["version"] == "1_2"
+    store.tag(1, {"family": "bert"}, remove=["version"])
     assert store.tag(1, {"size": 220}, remove=["step", "tuned"]) == {"family": "bert", "size": 220}
 
 
@@ -150,7 +152,11 @@ def test_tags_are_texts_and_numbers(analysed):
     [
         ({"size": 1}, ["famly"], "no tag 'famly'"),
         ({" ": 1}, [], "a tag has a name"),
-        ({"loss": float("nan")}, [], "a text or a number"),
+        ({"loss": float("nan")}, [], "not finite"),
+        ({"loss": "-inf"}, [], "not finite"),
+        ({"loss": ""}, [], "a text or a number"),
+        ({"a\nb": 1}, [], "a tag has a name"),
+        ({"name": "\udcff"}, [], "a text or a number"),  # bytes that are no text, as a shell gives
     ],
 )
 def test_wrong_tags_change_nothing(analysed, tags, remove, said):
@@ -216,6 +222,9 @@ def test_tagging_from_the_command_line(tmp_path, tiny):
     wrong = runner.invoke(cli, ["models", "tag", "1", "family", "--store", path])
     assert wrong.exit_code == 2
     assert "NAME=VALUE" in wrong.output
+    twice = runner.invoke(cli, ["models", "tag", "1", "a=1", "a=2", "--store", path])
+    assert twice.exit_code == 2
+    assert "given twice" in twice.output
     gone = runner.invoke(cli, ["models", "tag", "1", "--remove", "size", "--remove", "family",
                                "--store", path])  # fmt: skip
     assert "none" in gone.output

@@ -77,7 +77,10 @@ def tag(
     """
     from .. import api
 
-    given = dict(_pair(text) for text in tags)
+    pairs = [_pair(text) for text in tags]
+    given = dict(pairs)
+    if len(given) < len(pairs):
+        raise click.BadParameter("a tag is given twice; give each once")
     with api.open(store, create=False) as opened:
         found = opened.tag(model, given, remove=remove)
     print_record(found or {"tags": "none"}, as_json)

@@ -17,12 +17,16 @@ def set_tags(
 ) -> None:
     """Give a model tags, in place of those of the same names, and take others away.
 
-    Raises InputError for a name that is empty, a number that is not finite, and one to be removed
-    that is not there; then nothing has changed.
+    Raises InputError for a name or text that is empty or has what no screen shows, a number that
+    is not finite, and one to be removed that is not there; then nothing has changed.
     """
     for name, value in tags.items():
-        if not name.strip() or (isinstance(value, float) and not math.isfinite(value)):
+        if not all(text.strip() and text.isprintable() for text in (name, _text(value))):
             raise InputError(f"tag {name!r}={value!r}: a tag has a name, and a text or a number")
+        if (number := _number(value)) is not None and not math.isfinite(number):
+            raise InputError(
+                f"tag {name!r}={value!r}: the number is not finite; leave out what is not known"
+            )
     with database.write(f"tags {model_id}") as session:
         known = {t.name: t for t in session.scalars(_of(model_id))}
         for name in remove:
@@ -48,12 +52,16 @@ def _of(model_id: int) -> sa.Select[Tag]:
 
 def number_of(value: Value) -> float | None:
     """Return a value as a finite number, None where it is none; true is 1, false 0."""
+    number = _number(value)
+    return number if number is not None and math.isfinite(number) else None
+
+
+def _number(value: Value) -> float | None:
     given = {"true": "1", "false": "0"}.get(str(value).lower(), str(value))
     try:
-        number = float(given)
+        return None if "_" in given else float(given)  # 1_2 is a name
     except ValueError:
         return None
-    return number if math.isfinite(number) else None
 
 
 def _text(value: Value) -> str:
