@@ -278,12 +278,26 @@ def test_a_module_that_has_half_collapsed_says_so(planted):
     assert whole.tables["summary"]["gate"][0] == "informative"
 
 
+def test_without_an_active_dimension_no_smoothness_is_told(planted):
+    X, Y = planted
+    sure = Others.of(Y, site(np.full(X.shape, -30, np.float32), "layers.0.logvar"))
+    small = site(X.numpy() * 0.03)  # decodable, for its draws hardly spread
+    result = sim_decode(small, others=sure, target="site", decoder="ridge", alpha=0.0)
+    (summary,) = result.tables["summary"]
+    assert summary["r2"] > 0.9
+    assert summary["active"] == 0
+    assert not summary["informative"]
+    assert summary["gate"].startswith("collapsed: none of 5 dimensions active")
+    assert np.isnan(summary["area"])
+    assert any("collapsed: 0 of 5 dimensions are active" in said for said in result.warnings)
+
+
 def test_the_gate_says_how_many_dimensions_count():
     some = np.array([True, True, False])
     assert gate(0.9, None) == gate(0.9, some[:2]) == "informative"
     assert gate(0.9, some).startswith("informative: 2 of 3 dimensions active; scores of the others")
     assert gate(0.9, ~some).startswith("partly collapsed: 1 of 3")
-    assert gate(0.9, some[2:]) == "collapsed: none of 1 dimensions active; scores mean nothing"
+    assert gate(0.9, some[2:]) == "collapsed: none of 1 dimensions active; no smoothness is told"
     assert gate(0.05, some) == "uninformative: R² of test samples 0.05, not above 0.05"
 
 

@@ -81,7 +81,7 @@ def sim_decode(
     the published stack), to pixels, or to another site; training and test samples share no group.
     Interpolation contribution score, realism of prior samples and midpoints, straightness of
     paths and effects of dimensions are those of Denoodt et al. 2024 (arXiv 2408.12936), told only
-    where R² of the test samples exceeds 0.05: a collapsed space looks smooth.
+    where R² of the test samples exceeds 0.05 and a unit is active: a collapsed space looks smooth.
     """
     _check(hidden, channels, lr, alpha, pairs, steps, max_rows, seed, epochs)
     rng = np.random.default_rng(seed)
@@ -143,7 +143,8 @@ def _some(
 def _head(errors: dict[str, Any], active: NDArray[np.bool_] | None) -> dict[str, Any]:
     """Return the columns of `Summary` that every result has."""
     count = None if active is None else int(active.sum())
-    return errors | {"active": count, "gate": gate(errors["r2"], active)}
+    told = errors["informative"] and count != 0
+    return errors | {"informative": told, "active": count, "gate": gate(errors["r2"], active)}
 
 
 def _uninformative(

@@ -26,7 +26,7 @@ def gate(r2: float, active: NDArray[np.bool_] | None) -> str:
         return "informative"
     count, width = int(active.sum()), len(active)
     if not count:
-        return f"collapsed: none of {width} dimensions active; scores mean nothing"
+        return f"collapsed: none of {width} dimensions active; no smoothness is told"
     word = "partly collapsed" if count <= width // 2 else "informative"
     return f"{word}: {count} of {width} dimensions active; scores of the others mean nothing"
 
@@ -39,7 +39,7 @@ def remarks(
 
 
 def _of_gate(on: Measured, head: Mapping[str, Any]) -> Iterator[str]:
-    if not head["informative"]:
+    if head["r2"] <= GATE:
         yield (
             f"the decoder explains {max(head['r2'], 0):.1%} of the test samples' variance, so "
             f"the space is not called smooth: a collapsed one would look so"

@@ -22,7 +22,9 @@ class Summary:
     test_error: Annotated[float, "squared error on the test samples, decoded as trained"]
     mean_error: Annotated[float, "squared error on the test samples, their means decoded"]
     r2: Annotated[float, "1 - test_error"]
-    informative: Annotated[bool, "whether r2 > 0.05; else no smoothness is told"]
+    informative: Annotated[
+        bool, "whether r2 > 0.05 and a unit is active; else no smoothness is told"
+    ]
     active: Annotated[
         int | None, "dimensions whose mean varies by more than .01; None without log-variance"
     ]
