@@ -8,7 +8,8 @@ import pytest
 import torch
 
 import actlas
-from actlas import ModelError, SiteError
+from actlas import DatasetError, ModelError, SiteError
+from actlas.api.sequences import train_sequences
 from actlas.core import Dataset
 from actlas.plugins.sim import Scaling, build, recipe, save_model
 from actlas.plugins.sim.network import read_weights
@@ -112,6 +113,28 @@ def test_it_stands_on_an_encoder_of_recordings_too(tmp_path, sqlite_store):
     own = sqlite_store.extract(below, data, "layers.1", dtype="float32")
     assert made.rows.start.tolist() == own.rows.start.tolist()
     assert sqlite_store.extract(model, data, "sim.layers.0,layers.0", pooling="mean")
+
+
+def test_recordings_that_are_elsewhere_are_asked_for_before_anything_is_trained(
+    tmp_path, sqlite_store, monkeypatch
+):
+    for i in range(3):
+        talk(tmp_path / "talk", f"{i}.wav", 3000, seed=i)
+    (tmp_path / "below").mkdir()
+    save_model(tmp_path / "below", build(recipe("gim", channels=5)), Scaling(0.0, 0.1), {})
+    data = actlas.read_dataset(tmp_path / "talk")
+    made = sqlite_store.extract(f"sim:{tmp_path / 'below'}", data, "layers.0")
+    (tmp_path / "away").mkdir()
+    monkeypatch.chdir(tmp_path / "away")
+    with pytest.raises(DatasetError, match=r"name the folder of its files with DATA$"):
+        train_sequences("gim", made.id, "layers.0", tmp_path / "top", store=sqlite_store.url)
+    assert not (tmp_path / "top").exists()
+    short = {"crop": 64, "window": 16, "epochs": 0, "channels": 4, "steps": 2, "held_out": 0.0}
+    done = train_sequences(
+        "gim", made.id, "layers.0", tmp_path / "top", store=sqlite_store.url,
+        data=str(tmp_path / "talk"), settings=short | {"batch": 2},
+    )  # fmt: skip
+    assert done["extraction"] != made.id
 
 
 def test_a_model_below_that_has_changed_and_a_broken_folder_are_refused(on_bert, tiny, tmp_path):

@@ -83,6 +83,7 @@ def train_sequences(
                 f"extraction {extraction} was imported, without a network to put an encoder on; "
                 f"choose one of a model"
             )
+        dataset = stored_samples(made.database, record, data, "DATA").dataset if keep else None
         acts = made.activations(site)
         config = recipe(kind, inputs=acts.width, **{**SEQUENCE, **dict(settings or {})})
         clips = site_clips(acts, config, spec=model.spec, digest=model.digest, key=record.key)
@@ -93,8 +94,7 @@ def train_sequences(
                 clips, Path(folder), start=start, device=device, force=force, hooks=hooks
             )
         result = training_record(done, "sequence", len(clips))
-        if not keep:
+        if dataset is None:
             return result
-        dataset = stored_samples(made.database, record, data).dataset
         kept = keep_training(opened.url, done, dataset, prefix="sim.", device=device)
         return {**result, **kept}
