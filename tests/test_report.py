@@ -10,7 +10,8 @@ import numpy as np
 import vl_convert
 from PIL import Image
 
-from actlas.api.report import LARGEST_SVG, _curve, _packed, _picture, _warnings
+from actlas.api.pictures import LARGEST_SVG, packed, picture
+from actlas.api.report import _curve, _warnings
 
 
 def points(n):
@@ -19,24 +20,24 @@ def points(n):
 
 
 def test_a_chart_of_few_marks_is_svg_and_one_of_many_a_small_png():
-    assert _picture(points(5), "few").startswith("<svg")
+    assert picture(points(5), "few").startswith("<svg")
     many = points(3_000)
     assert len(vl_convert.vegalite_to_svg(many.to_dict())) > LARGEST_SVG
-    drawn = _picture(many, 'many "points"')
+    drawn = picture(many, 'many "points"')
     assert len(drawn) < LARGEST_SVG / 2
     alt_text, width, data = re.fullmatch(
         r'<img alt="(.*?)" width="(\d+)" src="data:image/png;base64,(.*)">', drawn
     ).groups()
     assert alt_text == "many &quot;points&quot;"
-    picture = Image.open(io.BytesIO(base64.b64decode(data)))
-    assert picture.size[0] // 2 == int(width)
+    image = Image.open(io.BytesIO(base64.b64decode(data)))
+    assert image.size[0] // 2 == int(width)
 
 
 def test_a_packed_picture_is_the_same_and_smaller():
     png = vl_convert.vegalite_to_png(points(300).to_dict(), scale=2)
-    packed = _packed(png)
-    assert len(packed) < 0.8 * len(png)
-    before, after = (np.asarray(Image.open(io.BytesIO(given))) for given in (png, packed))
+    smaller = packed(png)
+    assert len(smaller) < 0.8 * len(png)
+    before, after = (np.asarray(Image.open(io.BytesIO(given))) for given in (png, smaller))
     np.testing.assert_array_equal(before, after)
 
 

@@ -1,20 +1,16 @@
 """A report of one extraction and its runs, as a single HTML file that works offline."""
 
-import base64
-import zlib
 from collections.abc import Mapping, Sequence
-from html import escape
-from importlib import resources
 from pathlib import Path
 from typing import Any
 
 from ..registry import Analysis, registry
 from ..storage import Dataset, Model
 from .handles import StoredExtraction, StoredRun
+from .pages import render, write_whole
+from .pictures import can_draw, picture, svg
 from .store import Store
 from .tables import headlines
-
-LARGEST_SVG = 250_000  # characters
 
 
 def write_report(
@@ -24,14 +20,10 @@ def write_report(
 
     runs: by what their section is called, those of one analysis.
     """
-    import jinja2
-
-    source = resources.files("actlas.api").joinpath("report.html.j2").read_text("utf-8")
-    template = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined).from_string(
-        source
-    )
     record = extraction.record
-    html = template.render(
+    html = render(
+        __package__,
+        "report.html.j2",
         model=store.database.find(Model, record.model_id),
         dataset=store.database.find(Dataset, record.dataset_id),
         extraction=record,
@@ -39,21 +31,9 @@ def write_report(
         warnings=extraction.warnings,
         url=store.url,
         sections=[_section(name, list(found)) for name, found in runs.items() if found],
-        number=number,
     )
-    path.write_text(html, "utf-8")
+    write_whole(path, html)
     return path
-
-
-def number(value: Any) -> str:
-    """Write a number to four significant digits, whole numbers whole, nothing as a dash."""
-    if value is None or value != value:
-        return "–"
-    if isinstance(value, bool):
-        return "yes" if value else "no"
-    if isinstance(value, float):
-        return f"{value:.4g}" if abs(value) < 1e6 else f"{value:,.0f}"
-    return f"{value:,}" if isinstance(value, int) else str(value)
 
 
 def _section(name: str, runs: list[StoredRun]) -> dict[str, Any]:
@@ -73,11 +53,11 @@ def _section(name: str, runs: list[StoredRun]) -> dict[str, Any]:
         "figures": [
             (
                 shown := f"{title.replace('_', ' ')} at {last.site or 'all sites'}",
-                _picture(last.result.figures[title], shown),
+                picture(last.result.figures[title], shown),
             )
             for title in analysis.figures
         ]
-        if _can_draw()
+        if can_draw()
         else [],
         "warnings": _warnings(runs),
         "seconds": sum(r.record.seconds for r in runs),
@@ -103,54 +83,10 @@ def _columns(analysis: Analysis, table: str, rows: list[dict[str, Any]]) -> dict
     return {name: docs[name] for name in (rows[0] if rows else docs)}
 
 
-def _can_draw() -> bool:
-    from importlib.util import find_spec
-
-    return find_spec("altair") is not None and find_spec("vl_convert") is not None
-
-
-def _svg(chart: Any) -> str:
-    import vl_convert
-
-    return str(vl_convert.vegalite_to_svg(chart.to_dict()))
-
-
-def _picture(chart: Any, title: str) -> str:
-    """Draw a chart as SVG, or as PNG where it has so many marks that SVG would swell the page."""
-    import vl_convert
-
-    svg = _svg(chart)
-    if len(svg) <= LARGEST_SVG:
-        return svg
-    png = vl_convert.vegalite_to_png(chart.to_dict(), scale=2)
-    width = int.from_bytes(png[16:20], "big") // 2  # as the header says, at two pixels a point
-    data = base64.b64encode(_packed(png)).decode()
-    return f'<img alt="{escape(title)}" width="{width}" src="data:image/png;base64,{data}">'
-
-
-def _packed(png: bytes) -> bytes:
-    """Compress a PNG again, which vl-convert does in haste: a third of the size is left."""
-    kept, pixels, place = [], b"", 8
-    while place < len(png):
-        size = int.from_bytes(png[place : place + 4], "big")
-        name, data = png[place + 4 : place + 8], png[place + 8 : place + 8 + size]
-        if name == b"IDAT":
-            pixels += data
-        else:
-            kept.append(name + data)
-        place += size + 12
-    kept.insert(-1, b"IDAT" + zlib.compress(zlib.decompress(pixels), 9))
-    chunks = [
-        (len(part) - 4).to_bytes(4, "big") + part + zlib.crc32(part).to_bytes(4, "big")
-        for part in kept
-    ]
-    return png[:8] + b"".join(chunks)
-
-
 def _curve(analysis: Analysis, rows: list[dict[str, Any]]) -> str:
     """Draw an analysis's headline number over the sites, with its band and null, as SVG."""
     column = analysis.headline
-    if column is None or len({row["site"] for row in rows}) < 2 or not _can_draw():
+    if column is None or len({row["site"] for row in rows}) < 2 or not can_draw():
         return ""
     import altair as alt
 
@@ -166,7 +102,8 @@ def _curve(analysis: Analysis, rows: list[dict[str, Any]]) -> str:
         chance = base.mark_line(strokeDash=[4, 3], color="#767676")
         drawn += chance.encode(alt.Y(f"{level}:Q", title=title))
         title += " (dashed: by chance)"
-    return _svg(drawn.properties(width=420, height=260, title=f"{title} over the layers"))
+    title += " over the layers"
+    return svg(drawn.properties(width=420, height=260, title=title), title)
 
 
 def _chance(column: str, rows: list[dict[str, Any]]) -> str | None:

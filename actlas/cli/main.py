@@ -12,6 +12,7 @@ from . import (
     lookups,
     nouns,
     plugins,
+    report,
     results,
     run,
     speech,
@@ -34,7 +35,8 @@ def cli() -> None:
 for command in (
     extract.extract, run.run, lookups.top, lookups.near, data.sql, extract.sites,
     transfer.export, transfer.import_, train.train, speech.speech,
-    *nouns.GROUPS, results.results, plugins.plugins, store.store, doctor.doctor, doctor.demo,
+    *nouns.GROUPS, results.results, report.report, plugins.plugins, store.store, doctor.doctor,
+    doctor.demo,
 ):  # fmt: skip
     cli.add_command(command)
 

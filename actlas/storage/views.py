@@ -19,6 +19,10 @@ VIEWS = {
         "out. depth: 0 at the embedding, 1 after the last block."
     ),
     "model_tag": "What is known of models: family, size, step, quality; number where it is one.",
+    "audit_run": (
+        "The finished runs of every audit, with the names that its file gives to models and data "
+        "sets; place: that of the site among the model's."
+    ),
 }
 LATEST = """
 CREATE VIEW latest_run AS
@@ -48,6 +52,19 @@ CREATE VIEW model_tag AS
 SELECT t.model_id, m.spec AS model, t.name AS tag, t.value, t.number
 FROM tags t JOIN models m ON m.id = t.model_id
 """
+AUDIT_RUN = """
+CREATE VIEW audit_run AS
+SELECT u.name AS audit, j.audit_id, j.job, j.model, j.dataset, j.pooling, r.analysis, r.version,
+  r.labels, CAST(r.parameters AS TEXT) AS parameters, r.extraction_id, r.site, a.depth AS place,
+  a.relative_depth AS depth, r.id AS run_id
+FROM audits u
+JOIN audit_jobs j ON j.audit_id = u.id
+CROSS JOIN {numbers} AS n
+JOIN runs r ON r.id = CAST(n.value AS BIGINT)
+LEFT JOIN activations a ON a.extraction_id = r.extraction_id AND a.site = r.site
+WHERE r.status = 'done'
+"""
+NUMBERS = {"sqlite": "json_each(j.runs)", "postgresql": "json_array_elements_text(j.runs)"}
 METRIC = """
 CREATE VIEW metric AS
 SELECT v.run_id, v.item, m.id AS model_id, m.spec AS model, d.name AS dataset, r.extraction_id,
@@ -82,7 +99,13 @@ def make_views(connection: Connection) -> None:
     """Make all views anew."""
     drop_views(connection)
     others = OTHERS.get(connection.dialect.name, "CAST(r.inputs AS TEXT)")
-    for statement in (LATEST.format(others=others), MODEL_TAG, _metric(connection)):
+    numbers = NUMBERS.get(connection.dialect.name, NUMBERS["sqlite"])
+    for statement in (
+        LATEST.format(others=others),
+        MODEL_TAG,
+        AUDIT_RUN.format(numbers=numbers),
+        _metric(connection),
+    ):
         connection.exec_driver_sql(statement)
 
 
