@@ -38,12 +38,12 @@ def associations(
         taken.append(setting)
         runs = scope.ask(
             "associations",
-            f"""SELECT a.run_id, a.dataset, s.quality
+            f"""SELECT a.run_id, a.job, s.quality
 FROM audit_run a JOIN "{sql_name(analysis.name, "summary")}" s ON s.run_id = a.run_id
 WHERE {setting.where}
 ORDER BY a.run_id""",
         )
-        found += [_one(scope, setting, analysis, row, drawing) for row in runs]
+        found += [_one(scope, analysis, row, drawing) for row in runs]
     return found, taken
 
 
@@ -53,9 +53,7 @@ def associates(analysis: Analysis) -> bool:
     return columns.get("associations", set()) >= NEEDED and "quality" in columns.get("summary", ())
 
 
-def _one(
-    scope: Scope, setting: Setting, analysis: Analysis, row: dict[str, Any], drawing: bool
-) -> Association:
+def _one(scope: Scope, analysis: Analysis, row: dict[str, Any], drawing: bool) -> Association:
     table = sql_name(analysis.name, "associations")
     found = scope.ask(
         f"run_{row['run_id']}_surest",
@@ -65,6 +63,6 @@ FROM "{table}"
 WHERE run_id = {row["run_id"]} AND rho IS NOT NULL
 ORDER BY p, ABS(rho) DESC, item""",
     )
-    title = " · ".join(part for part in (setting.title, row["dataset"]) if part)
+    title = row["job"].removeprefix("compare ")
     shown = draw(scope, analysis, Run(row["run_id"], title)) if drawing else None
     return Association(title, row["quality"], found, list(found)[:SHOWN], shown)

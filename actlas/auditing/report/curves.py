@@ -13,6 +13,7 @@ WIDTH, HEIGHT = 400, 290
 LABELLED = 24  # models named beside their curves
 LINE = 11.5  # pixels between two names
 BANDS = 3  # models whose bands are drawn where there are many
+DASHES = [4, 3]
 KINDS = 4  # kinds of sites that are shown
 STREAM = re.compile(r"(?P<side>(?:[a-z]+\.)?)(?:embed|final|layers\.\d+)(?:\.norm)?")
 
@@ -104,23 +105,34 @@ def _chart(
                 alt.Y("low:Q", title=metric.title), alt.Y2("high:Q")
             ),
         )
-    if levels := _chance(rows):
-        chance = alt.Chart(alt.InlineData(values=levels)).mark_line(
-            strokeDash=[4, 3], color="currentColor", opacity=0.6, strokeWidth=1.2
-        )
-        parts.append(chance.encode(alt.X("depth:Q"), alt.Y("chance:Q")))
+    if any(row.get("chance") is not None for row in rows):
+        parts.append(_chance(base) if few else _mean_chance(rows))
     parts += _names(rows, limits, colour)
     chart = alt.layer(*parts).properties(width=WIDTH, height=HEIGHT, title=title)
     return svg(chart, f"{metric.title} by depth, {title}", CONFIG)
 
 
-def _chance(rows: Rows) -> list[dict[str, float]]:
-    """The mean over models of the level of chance, by depth."""
-    by_depth: dict[float, list[float]] = {}
+def _chance(base: Any) -> Any:
+    """The level of chance of each model."""
+    import altair as alt
+
+    line = base.mark_line(strokeDash=DASHES, strokeWidth=1, opacity=0.8)
+    return line.encode(alt.Y("chance:Q"), order="place:Q")
+
+
+def _mean_chance(rows: Rows) -> Any:
+    """The mean level of chance of many models, by tenths of depth, as their depths differ."""
+    import altair as alt
+
+    tenths: dict[float, list[float]] = {}
     for row in rows:
-        if row.get("chance") is not None:
-            by_depth.setdefault(row["depth"], []).append(row["chance"])
-    return [{"depth": d, "chance": sum(v) / len(v)} for d, v in sorted(by_depth.items())]
+        if row["chance"] is not None:
+            tenths.setdefault(round(row["depth"], 1), []).append(row["chance"])
+    levels = [{"depth": d, "chance": sum(v) / len(v)} for d, v in sorted(tenths.items())]
+    line = alt.Chart(alt.InlineData(values=levels)).mark_line(
+        strokeDash=DASHES, strokeWidth=1.2, color="currentColor", opacity=0.6
+    )
+    return line.encode(alt.X("depth:Q"), alt.Y("chance:Q"))
 
 
 def _names(rows: Rows, limits: tuple[float, float], colour: Any) -> list[Any]:
@@ -173,7 +185,8 @@ def _said(metric: Metric, placed: Rows, kinds: Sequence[str]) -> str:
         whose = "each model" if len(models) <= EACH else f"the {BANDS} highest models"
         said.append(f"Bands: low to high of {whose}.")
     if any(row.get("chance") is not None for row in placed):
-        said.append("Dashed: by chance, the mean over models.")
+        each = "" if len(models) <= EACH else ", the mean over models by tenths of depth"
+        said.append(f"Dashed: by chance{each}.")
     if len(models) > LABELLED:
         said.append(f"Named are the {LABELLED} highest of {len(models)} models.")
     if len(kinds) > KINDS:

@@ -6,12 +6,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from ...api.pages import parameters
 from ...core import count, human_bytes
 from .queries import Found
 from .scope import Scope
 
-LONGEST = 6  # cells that are named beside a reason; the rest are counted
 SAID = 30  # warnings shown
 
 
@@ -138,22 +136,21 @@ ORDER BY j.place"""
 
 def troubles(undone: Found) -> list[Trouble]:
     """Put cells together that are not done for the same reason, failures first."""
-    grouped: dict[tuple[str, str, str], list[dict[str, Any]]] = {}
+    grouped: dict[tuple[str, str], list[dict[str, Any]]] = {}
     for row in undone:
-        what = row["analysis"] or row["kind"]
-        grouped.setdefault((row["status"], what, row["error"] or ""), []).append(row)
+        grouped.setdefault((row["status"], row["error"] or ""), []).append(row)
     order = ["failed", "skipped", "running", "waiting"]
     found = [
-        Trouble(status, what, error, [_cell(row) for row in rows], max(r["attempts"] for r in rows))
-        for (status, what, error), rows in grouped.items()
+        Trouble(
+            status,
+            ", ".join(dict.fromkeys(row["analysis"] or row["kind"] for row in rows)),
+            error,
+            [row["job"] for row in rows],
+            max(row["attempts"] for row in rows),
+        )
+        for (status, error), rows in grouped.items()
     ]
     return sorted(found, key=lambda t: order.index(t.status) if t.status in order else len(order))
-
-
-def _cell(row: dict[str, Any]) -> str:
-    settings = parameters(row["parameters"] or "{}")
-    parts = [row["model"], row["dataset"], row["pooling"], settings]
-    return " × ".join(part for part in parts if part)
 
 
 def _remarks(scope: Scope) -> list[str]:
@@ -192,7 +189,7 @@ def _facts(scope: Scope, extractions: Found, analyses: Found) -> dict[str, str]:
         "took": f"{_minutes(audit.seconds)}, its jobs {_minutes(spent)} together",
         "workers": "–" if audit.workers is None else str(audit.workers),
         "hosts": _distinct([row["host"] for row in analyses]),
-        "devices": _distinct([row["device"] for found in (extractions, analyses) for row in found]),
+        "devices": _distinct([row["device"] for row in extractions]),
         "versions": _versions([row["versions"] for f in (extractions, analyses) for row in f]),
         "proofs": _proofs(extractions),
         "peak memory": human_bytes(memory) if memory else "–",

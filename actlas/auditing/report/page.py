@@ -1,5 +1,6 @@
 """The report of an audit: one page that opens offline."""
 
+import re
 from collections.abc import Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
@@ -21,6 +22,8 @@ from .scope import Scope
 from .similarity import similarities
 
 FIGURES = 48  # figures of the analyses' own that are drawn
+SVG = re.compile("<svg .*?</svg>", re.DOTALL)
+IDENT = re.compile(r'(id="|url\(#)(gradient_|clip)(\d+)')
 MARK = '<meta name="generator" content="actlas">'
 
 
@@ -75,7 +78,7 @@ def _write(store: Store, audit: str | None, path: Path, figures: int) -> Written
     scope = Scope.of(store.database, audit)
     with unchecked() if can_draw() else nullcontext():
         values = contents(scope, figures)
-    text = render(__package__, "audit.html.j2", **values)
+    text = renumbered(render(__package__, "audit.html.j2", **values))
     try:
         write_whole(path, text)
     except OSError as error:
@@ -83,18 +86,29 @@ def _write(store: Store, audit: str | None, path: Path, figures: int) -> Written
     return Written(path, scope.audit.name, len(text.encode()), values["head"].remarks)
 
 
+def renumbered(html: str) -> str:
+    """Number gradients and clips of all figures by their order, not by what was drawn before."""
+    known: dict[str, str] = {}
+
+    def renamed(name: re.Match[str]) -> str:
+        return name[1] + known.setdefault(name[2] + name[3], f"{name[2]}{len(known)}")
+
+    return SVG.sub(lambda svg: IDENT.sub(renamed, svg[0]), html)
+
+
 def contents(scope: Scope, most: int) -> dict[str, Any]:
     """Read and draw everything that the page shows."""
     found = settings(scope)
     shown, notes = metrics(scope, found)
     drawing = can_draw()
-    chosen = colours(scope.models, scope.tagged)
+    above = head(scope)
+    chosen = colours([name for name in scope.models if name not in above.lost], scope.tagged)
     related, taken = associations(scope, found, drawing)
     rest = [setting for setting in found if setting not in taken]
     return {
         "audit": scope.audit.name,
         "scope": scope,
-        "head": head(scope),
+        "head": above,
         "notes": notes,
         "drawing": drawing,
         "colours": chosen,
