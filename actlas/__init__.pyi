@@ -22,6 +22,9 @@ from .api import (
 from .api import (
     run as run,
 )
+from .auditing.report import (
+    report as report,
+)
 from .core import (
     Activations as Activations,
 )

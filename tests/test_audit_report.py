@@ -5,6 +5,7 @@ import io
 import re
 from html import unescape
 from html.parser import HTMLParser
+from pathlib import Path
 from urllib.parse import unquote
 
 import numpy as np
@@ -459,3 +460,10 @@ def test_cells_of_one_reason_are_one_line():
         ("skipped", "probe, cka", ["probe m", "cka m"], 2),
         ("skipped", "probe", ["probe n"], 1),
     ]
+
+
+def test_the_query_of_the_documentation_runs(made):
+    page = (Path(__file__).parents[1] / "docs" / "auditing_report.md").read_text("utf-8")
+    query = re.search("```sql\n(.*?)```", page, re.DOTALL)[1].replace("effective_rank", "score")
+    rows = made[0].database.select(query)[1]
+    assert {row[1] for row in rows} == set(NAMES.values())
