@@ -467,3 +467,12 @@ def test_the_query_of_the_documentation_runs(made):
     query = re.search("```sql\n(.*?)```", page, re.DOTALL)[1].replace("effective_rank", "score")
     rows = made[0].database.select(query)[1]
     assert {row[1] for row in rows} == set(NAMES.values())
+
+
+def test_a_plugin_that_is_gone_is_told(made, tmp_path):
+    scope = Scope.of(made[0].database, None)
+    scope.audit.folder = str(tmp_path)
+    shown, notes = metrics(scope, settings(scope))
+    assert shown == []
+    assert [note.split(",")[0] for note in notes] == ["The plugin of quick is not installed here"]
+    assert "quick.py" in pages.head(scope).remarks[-1]

@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from typing import Any
 
 from ...api.pages import parameters
-from ...core import nearest
 from ...registry import Analysis
 from ...storage import sql_name
 from .queries import Found, literal
@@ -102,8 +101,10 @@ def metrics(scope: Scope, found: Sequence[Setting]) -> tuple[list[Metric], list[
     for setting in found:
         analysis = scope.analysis(setting.analysis)
         if analysis is None:
-            hint = nearest(setting.analysis, scope.plugins[0].names)
-            notes.append(f"{setting.analysis} is not installed here ({hint}); its tables are kept")
+            notes.append(
+                f"The plugin of {setting.analysis} is not installed here, so its headline and "
+                f"figures are not known; its tables are in the store."
+            )
         elif analysis.headline is not None and len(shown) < MOST:
             shown.append(_metric(scope, setting, analysis, analysis.headline))
         elif analysis.headline is not None:
