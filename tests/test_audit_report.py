@@ -2,6 +2,7 @@
 
 import csv
 import io
+import json
 import re
 from html import unescape
 from html.parser import HTMLParser
@@ -330,6 +331,10 @@ def test_the_command_writes_it_and_names_audits_that_are_there(empty, tmp_path, 
     assert done.exit_code == 0, done.output
     assert "report.html: audit try 'it'" in done.output
     assert "not finished" in done.stderr
+    done = CliRunner().invoke(cli, ["report", "--store", store.url, "--json"])
+    said = json.loads(done.stdout)
+    assert (said["path"], said["audit"]) == ("report.html", "try 'it'")
+    assert said["size"] == (tmp_path / "report.html").stat().st_size
     wrong = CliRunner().invoke(cli, ["report", "trial", "--store", store.url])
     assert "no audit 'trial'; there is try 'it'" in str(wrong.exception)
 

@@ -1,8 +1,10 @@
 """`actlas report`."""
 
+from dataclasses import asdict
+
 import click
 
-from .common import store_option
+from .common import json_option, print_json, store_option
 
 
 @click.command()
@@ -17,7 +19,10 @@ from .common import store_option
     help="Figures of the analyses' own that are drawn, of the highest runs (default: 48).",
 )
 @store_option
-def report(audit: str | None, output: str, figures: int | None, store: str | None) -> None:
+@json_option
+def report(
+    audit: str | None, output: str, figures: int | None, store: str | None, as_json: bool
+) -> None:
     """Write a report of AUDIT (default: the newest) as one page that opens offline.
 
     It has the leaderboard, curves over layers, similarities, associations, figures and failures,
@@ -28,6 +33,9 @@ def report(audit: str | None, output: str, figures: int | None, store: str | Non
     from ..core import human_bytes
 
     written = write(audit, output, store=store, figures=FIGURES if figures is None else figures)
+    if as_json:
+        print_json(asdict(written))
+        return
     click.echo(f"{written.path}: audit {written.audit}, {human_bytes(written.size)}")
     for remark in written.remarks:
         click.echo(remark, err=True)
