@@ -22,6 +22,12 @@ from .api import (
 from .api import (
     run as run,
 )
+from .auditing import (
+    Audited as Audited,
+)
+from .auditing import (
+    audit as audit,
+)
 from .auditing.report import (
     report as report,
 )

@@ -6,6 +6,7 @@ from typing import cast
 import click
 from sqlalchemy import Table
 
+from actlas.auditing.keys import ONE, SEVERAL, Key
 from actlas.cli import cli
 from actlas.registry import Analysis, registry
 from actlas.storage import tables
@@ -66,6 +67,23 @@ def _table(first: str, rows: Iterator[tuple[str, str, str]]) -> str:
     second = "default" if first == "parameter" else "type"
     body = "".join(f"| `{a}` | {b} | {c} |\n" for a, b, c in rows)
     return f"| {first} | {second} | meaning |\n|---|---|---|\n{body}"
+
+
+def audit_keys() -> str:
+    """Return one section a table of an audit file: its keys."""
+    sections = []
+    for name, keys in (*ONE.items(), *SEVERAL.items()):
+        header = f"[{name}]" if name in ONE else f"[[{name}]]"
+        rows = "".join(
+            f"| `{key.name}`{' (needed)' * key.required} | {key.kind.said} | {_meaning(key)} |\n"
+            for key in keys
+        )
+        sections.append(f"### `{header}`\n\n| key | value | meaning |\n|---|---|---|\n{rows}")
+    return "\n".join(sections)
+
+
+def _meaning(key: Key) -> str:
+    return f"{key.text}: {', '.join(key.choices)}" if key.choices else key.text
 
 
 def schema() -> str:

@@ -7,6 +7,7 @@ from ..core import SCHEMES, LoadedModel, split_spec, unknown_scheme
 from ..core import load_model as load_own
 from ..core.datasets import Modality
 from ..registry import registry
+from .kept import SHELF
 
 
 def load_model(
@@ -37,7 +38,9 @@ def load_model(
         "device": device, "compute_dtype": compute_dtype, "trust_remote_code": trust_remote_code,
     }  # fmt: skip
     if scheme in SCHEMES:
-        return load_own(spec, modality=modality, **options)
+        return SHELF.model(
+            spec, modality, options, lambda: load_own(spec, modality=modality, **options)
+        )
     known = registry(tuple(plugins))
     if scheme not in known.loader_names:
         raise unknown_scheme(spec, [*SCHEMES, *known.loader_names])

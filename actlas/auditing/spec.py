@@ -1,12 +1,18 @@
 """What an audit file says, checked: models × data sets × extractions × analyses."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
 EVERY = ("*",)  # names or globs: all models, or all data sets
 ATTEMPTS = 3  # how often a job is begun whose worker died or whose fault may pass
+
+
+def matches(name: str, patterns: Sequence[str]) -> bool:
+    """Whether a name is one of the names or globs."""
+    return any(fnmatchcase(name, pattern) for pattern in patterns)
 
 
 @dataclass(frozen=True)
@@ -20,6 +26,8 @@ class ModelEntry:
     name: str
     tags: Mapping[str, str | int | float | bool] = field(default_factory=dict)
     quality: Mapping[str, float] = field(default_factory=dict)
+    trust_remote_code: bool = False
+    line: int = 0
 
 
 @dataclass(frozen=True)
@@ -29,6 +37,7 @@ class DataEntry:
     path: str
     name: str
     reading: Mapping[str, Any] = field(default_factory=dict)
+    line: int = 0
 
 
 @dataclass(frozen=True)
@@ -43,22 +52,26 @@ class ExtractEntry:
     options: Mapping[str, Any] = field(default_factory=dict)
     models: tuple[str, ...] = EVERY
     datasets: tuple[str, ...] = EVERY
+    line: int = 0
 
 
 @dataclass(frozen=True)
 class AnalysisEntry:
     """An analysis of every extraction it fits, or (compare) of several models' together.
 
-    inputs: labels, groups, base, other, data, nonfinite, seed, as `Store.run` takes them.
-    grid: every parameter with the values it takes; their product is what is run.
-    of: of an analysis of `runs`, the analysis whose runs it is over.
+    sites: what it reads; none: all that the extraction is of.
+    inputs: groups, other, data, nonfinite, seed, as `Store.run` takes them.
+    labels: the label sets, each of which is run; none: it takes none.
+    grid: every parameter given, with the values it takes; their product is what is run.
+    of: what it builds on, or is over the runs of, where that may be any analysis of the file.
     other_sites: of an analysis of `others`, the sites of the other models (default: `sites`).
     line: where it stands in the file.
     """
 
     name: str
-    sites: tuple[str, ...] = ("residual",)
+    sites: tuple[str, ...] = ()
     inputs: Mapping[str, Any] = field(default_factory=dict)
+    labels: tuple[str, ...] = ()
     grid: Mapping[str, tuple[Any, ...]] = field(default_factory=dict)
     models: tuple[str, ...] = EVERY
     datasets: tuple[str, ...] = EVERY

@@ -6,6 +6,7 @@ import click
 
 from .. import __version__
 from . import (
+    audit,
     data,
     doctor,
     extract,
@@ -33,7 +34,7 @@ def cli() -> None:
 
 
 for command in (
-    extract.extract, run.run, lookups.top, lookups.near, data.sql, extract.sites,
+    extract.extract, run.run, audit.audit, lookups.top, lookups.near, data.sql, extract.sites,
     transfer.export, transfer.import_, train.train, speech.speech,
     *nouns.GROUPS, results.results, report.report, plugins.plugins, store.store, doctor.doctor,
     doctor.demo,
@@ -61,7 +62,8 @@ def main() -> None:
     except Exception as error:
         if not _is_ours(error):
             raise
-        click.echo(f"error: {' '.join(str(error).split())}", err=True)
+        for said in getattr(error, "faults", [str(error)]):  # of a file all at once
+            click.echo(f"error: {' '.join(said.split())}", err=True)
         sys.exit(1)
     sys.exit(status if isinstance(status, int) else 0)
 

@@ -3,7 +3,7 @@
 from .activations import Activations, ArraySource, Layers, Source
 from .datasets import Dataset
 from .depths import relative_depth
-from .devices import pick_device
+from .devices import free_memory, out_of_memory, pick_device
 from .errors import (
     ActlasError,
     AnalysisError,
@@ -29,13 +29,13 @@ from .generation import generate_targets
 from .heads import load_classifier, load_language_model
 from .label_sets import LabelSet, labels_for
 from .labels import Labels
-from .loading import SCHEMES, load_model, split_spec, unknown_scheme
+from .loading import SCHEMES, load_model, local_model, model_files, split_spec, unknown_scheme
 from .media import Media
 from .models import LoadedModel, array_bytes, describe_sites
 from .others import Other, Others
 from .permuting import permute_groups
 from .proof import Proof, check_sites, check_table, prove
-from .readers import read_dataset
+from .readers import SHIPPED, read_dataset
 from .results import (
     Column,
     Figures,
@@ -61,6 +61,7 @@ __all__ = [
     "MISSING",
     "POOLINGS",
     "SCHEMES",
+    "SHIPPED",
     "STORAGE_DTYPES",
     "TOP_K",
     "Activations",
@@ -128,6 +129,7 @@ __all__ = [
     "count",
     "describe_sites",
     "digest",
+    "free_memory",
     "generate_targets",
     "human_bytes",
     "human_seconds",
@@ -137,7 +139,10 @@ __all__ = [
     "load_classifier",
     "load_language_model",
     "load_model",
+    "local_model",
+    "model_files",
     "nearest",
+    "out_of_memory",
     "permute_groups",
     "pick_device",
     "presets",

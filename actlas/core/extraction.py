@@ -269,7 +269,7 @@ class Extractor:
                     f"sample {chosen[0][0].encoded.sample} ({longest} positions) does not fit "
                     f"into the memory of {self.model.device}; use --max-length, or a smaller "
                     f"--compute-dtype"
-                ) from None
+                ) from error
         free_memory()
         half = len(chosen) // 2
         self._read(read, buffers, chosen[:half])

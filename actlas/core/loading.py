@@ -104,6 +104,26 @@ def resolve_model(spec: str) -> Path:
     return _download(rest)
 
 
+def local_model(spec: str) -> Path | None:
+    """Return the local folder or file of a model spec, asking nobody; None where there is none."""
+    scheme, rest = split_spec(spec)
+    path = Path(rest.partition("#")[0]).expanduser()
+    if scheme == "actlas":
+        try:
+            return _demo_folder(spec)
+        except ModelError:
+            return None
+    if path.exists() or scheme != "hf":
+        return path if path.exists() else None
+    from huggingface_hub import snapshot_download
+
+    name, _, revision = str(path).partition("@")
+    try:
+        return Path(snapshot_download(name, revision=revision or None, local_files_only=True))
+    except Exception:  # the hub client raises many unrelated types
+        return None
+
+
 def _demo_folder(spec: str) -> Path:
     if spec != "actlas:demo":
         raise ModelError(f"no shipped model {spec!r}; there is actlas:demo")
@@ -353,17 +373,21 @@ def _position_offset(module: "nn.Module") -> int:
     return 0
 
 
-def digest_folder(folder: Path) -> str:
-    """Digest of a checkpoint folder: weights, configuration, tokenizer and processor."""
-    hasher = xxhash.xxh3_128()
+def model_files(folder: Path) -> list[Path]:
+    """Return a checkpoint's files: weights, configuration, tokenizer and processor."""
     names = (
         "config.json", "token*", "vocab*", "merges.txt", "*.model", "special_tokens_map.json",
         "preprocessor_config.json", "processor_config.json",
     )  # fmt: skip
-    files = {
-        p for pattern in ("*.safetensors", *names) for p in folder.glob(pattern) if p.is_file()
-    }
-    for path in sorted(files):
+    return sorted(
+        {p for pattern in ("*.safetensors", *names) for p in folder.glob(pattern) if p.is_file()}
+    )
+
+
+def digest_folder(folder: Path) -> str:
+    """Digest of the content of a checkpoint's files."""
+    hasher = xxhash.xxh3_128()
+    for path in model_files(folder):
         hasher.update(path.name.encode())
         with path.open("rb") as file:
             while block := file.read(1 << 24):

@@ -37,6 +37,14 @@ class Database:
         self._tidying: threading.Thread | None = None
         self._tidiers = threading.RLock()
 
+    @property
+    def url(self) -> str:
+        """By which other processes open it, wherever they are begun: with its password."""
+        url = self.engine.url
+        if isinstance(self.backend, SQLite):
+            url = url.set(database=str(self.backend.path.resolve()))
+        return url.render_as_string(hide_password=False)
+
     @classmethod
     def open(cls, url: str, *, create: bool = True) -> "Database":
         """Open a store, making it where it is missing and `create` is set.
@@ -61,6 +69,11 @@ class Database:
             database.close()
             raise
         return database
+
+    @classmethod
+    def is_at(cls, url: str) -> bool:
+        """Whether there is something to open."""
+        return backend_for(url).exists()
 
     @classmethod
     def upgrade_at(cls, url: str) -> str:
@@ -293,6 +306,6 @@ def drop_orphans(session: Session, among: Iterable[int]) -> int:
     return dropped
 
 
-def batched(values: Sequence[int], n: int) -> Iterator[Sequence[int]]:
+def batched(values: Sequence[T], n: int) -> Iterator[Sequence[T]]:
     """Cut a sequence into pieces of n."""
     return (values[i : i + n] for i in range(0, len(values), n))

@@ -4,7 +4,7 @@ import os
 import socket
 import threading
 import uuid
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from itertools import pairwise
 from typing import Any
@@ -15,7 +15,7 @@ from sqlalchemy.orm import Session
 from ..core import InputError, StoreError, count
 from .chunks import ChunkSource
 from .database import Database
-from .tables import Activation, Chunk, Extraction, Part, Row, Shard, TopIndex
+from .tables import Activation, Audit, AuditJob, Chunk, Extraction, Part, Row, Shard, TopIndex
 
 PROVISIONAL = 1 << 40  # rows of shard s are numbered from s × this until all are joined
 STALE_SECONDS = 60.0
@@ -125,11 +125,11 @@ def _is_alive(owner: str) -> bool:
     return True
 
 
-def is_held(shard: Shard, now: float) -> bool:
-    """Whether somebody is at work on a shard, at the database's time `now`."""
-    if shard.owner is None:
+def is_held(work: Shard | Audit | AuditJob, now: float) -> bool:
+    """Whether somebody is at work on a shard, audit or job, at the database's time `now`."""
+    if work.owner is None:
         return False
-    return now - (shard.heartbeat or 0.0) < STALE_SECONDS and _is_alive(shard.owner)
+    return now - (work.heartbeat or 0.0) < STALE_SECONDS and _is_alive(work.owner)
 
 
 def claim(database: Database, extraction_id: int, shard: int, owner: str) -> str | None:
@@ -170,12 +170,22 @@ def beat(database: Database, extraction_id: int, shard: int, owner: str) -> None
 @contextmanager
 def held(database: Database, extraction_id: int, shard: int, owner: str) -> Iterator[None]:
     """Keep a claim alive from a thread of its own, and give it back at the end."""
+    try:
+        with beating(lambda: beat(database, extraction_id, shard, owner)):
+            yield
+    finally:
+        release(database, extraction_id, shard, owner)
+
+
+@contextmanager
+def beating(beat: Callable[[], None]) -> Iterator[None]:
+    """Say again and again, from a thread of its own, that somebody is at work."""
     stop = threading.Event()
 
     def keep() -> None:
         while not stop.wait(BEAT_SECONDS):
             try:
-                beat(database, extraction_id, shard, owner)
+                beat()
             except StoreError:
                 continue  # the writer says what is wrong, where it stays so
 
@@ -186,7 +196,6 @@ def held(database: Database, extraction_id: int, shard: int, owner: str) -> Iter
     finally:
         stop.set()
         thread.join()
-        release(database, extraction_id, shard, owner)
 
 
 def owned(session: Session, extraction_id: int, shard: int, owner: str) -> Shard:

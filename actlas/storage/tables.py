@@ -348,7 +348,8 @@ class AuditJob(Base):
     """One job of an audit: a cell of its grid.
 
     place: its order in the file. kind: extract, analyse or compare. status: waiting, running,
-    done, failed or skipped. error: why it failed or was skipped. key: equal for equal work.
+    done, failed or skipped. error: why it failed or was skipped. cause: error (the same again
+    would fail again), memory, timeout, died (its worker) or passing. key: equal for equal work.
     fingerprint: of the files it depends on. seconds: wall-clock time of its last attempt.
     memory: peak bytes of the process that did it. runs: numbers of the runs it made or found.
     """
@@ -371,6 +372,7 @@ class AuditJob(Base):
     fingerprint: Mapped[str] = mapped_column(String(32))
     status: Mapped[str]
     error: Mapped[str | None]
+    cause: Mapped[str | None]
     attempts: Mapped[int] = mapped_column(default=0)
     owner: Mapped[str | None]
     heartbeat: Mapped[float | None]
