@@ -32,8 +32,10 @@ example-mt: .venv/examples.installed
 example-sim: .venv/examples.installed
 	$(PY) -m examples.sim_speech $(QUICK) $(DATA)
 
+# Tests use one thread each; files go whole to one process, which makes their fixtures.
+JOBS ?= 2
 test: .venv/dev.installed
-	$(PY) -m pytest
+	$(PY) -m pytest -n $(JOBS) --dist loadfile
 
 check: .venv/dev.installed
 	$(PY) -m ruff check .

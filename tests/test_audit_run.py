@@ -9,7 +9,8 @@ import pytest
 import sqlalchemy as sa
 
 import actlas
-from actlas.storage import AuditJob, owner_name, tags_of
+from actlas.auditing import running
+from actlas.storage import AuditJob, audit_named, owner_name, tags_of
 
 from .audit_files import dead_owner, lines, rows, statuses, tried, write_audit
 from .tiny import save_tiny
@@ -35,7 +36,9 @@ def change(store, values, **where):
         session.execute(sa.update(AuditJob).where(*found).values(**values))
 
 
-def test_every_job_is_done_once_and_a_second_run_does_nothing(store, run, tmp_path, tiny_folder):
+def test_every_job_is_done_once_and_a_second_run_does_nothing(
+    store, run, tmp_path, tiny_folder, monkeypatch
+):
     log = tmp_path / "log"
     models = {"b": tiny_folder("bert"), "g": tiny_folder("gpt2")}
     path = write_audit(tmp_path, models, tried(log, number=[1, 2]) + '[[compare]]\nname = "cka"\n')
@@ -48,8 +51,13 @@ def test_every_job_is_done_once_and_a_second_run_does_nothing(store, run, tmp_pa
         assert job.attempts == 1
         assert job.seconds > 0
         assert job.memory > 1 << 20
+    before = audit_named(store.database)
+    assert before.started <= before.finished
+    monkeypatch.setattr(running, "now", lambda: "later")
     again = run(path)
     assert (dict(again.counts), again.computed) == ({"done": 7}, 0)
+    after = audit_named(store.database)
+    assert (after.started, after.finished) == (before.started, before.finished)
     assert len(lines(log)) == 4
     model = store.extraction(1).record.model_id
     assert tags_of(store.database, model) == {"family": "b"}

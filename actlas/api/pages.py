@@ -5,6 +5,8 @@ import os
 from pathlib import Path
 from typing import Any
 
+from ..core import count
+
 
 def number(value: Any) -> str:
     """Write a number to four significant digits, whole numbers whole, nothing as a dash."""
@@ -37,7 +39,7 @@ def render(package: str, name: str, **values: Any) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters |= {"number": number, "parameters": parameters}
+    environment.filters |= {"number": number, "parameters": parameters, "counted": count}
     return environment.get_template(name).render(**values)
 
 

@@ -141,9 +141,8 @@ def _work(
         beating(lambda: mark_audit(database, record.id, record.owner or "")),
         shown(record.name, len(known.all), progress=progress) as on_change,
     ):
-        mark_audit(
-            database, record.id, record.owner or "", workers=len(crew.slots()), finished=None
-        )
+        begun = {"started": now(), "finished": None, "workers": len(crew.slots())}
+        mark_audit(database, record.id, record.owner or "", **begun)
         order = Order(database, database.url, record.id, limits, memory, on_change, tagger)
         Coordinator(order, known, crew).run()
 

@@ -54,7 +54,7 @@ def begin_audit(database: Database, audit: Audit, jobs: Sequence[AuditJob]) -> A
             session.add(audit)
             found = audit
         else:
-            for name in ("text", "folder", "started", "owner"):
+            for name in ("text", "folder", "owner"):
                 setattr(found, name, getattr(audit, name))
         found.heartbeat = database.backend.clock(session.connection())
         session.flush()
