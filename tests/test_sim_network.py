@@ -1,6 +1,7 @@
 """`sim:` networks: frames, twins, and extraction like any other model's."""
 
 import json
+import os
 
 import numpy as np
 import pytest
@@ -12,6 +13,7 @@ import actlas
 from actlas import DatasetError, InputError, ModelError
 from actlas.plugins.sim import Scaling, SimConfig, build, geometries, recipe, save_model
 from actlas.plugins.sim.layout import by_frames, lies_by_frames
+from actlas.plugins.sim.network import write_whole
 
 RATE = 16_000
 
@@ -167,6 +169,38 @@ def test_the_decoder_of_a_folder_says_what_is_wrong(tmp_path, sqlite_store):
         path.write_text(kept)
     with pytest.raises(ModelError, match=r"has no config.json; `actlas train sim"):
         actlas.load_model(f"sim:{tmp_path}")
+
+
+def test_a_file_gives_way_only_to_one_that_is_on_the_disk_whole(tmp_path, monkeypatch):
+    path, seen = tmp_path / "state", []
+    write_whole(path, b"old")
+
+    def stopped(file):
+        seen.append([one.read_bytes() for one in tmp_path.glob("state.*")])
+        raise OSError("no space left")
+
+    monkeypatch.setattr(os, "fsync", stopped)
+    with pytest.raises(OSError, match="no space"):
+        write_whole(path, b"new")
+    assert seen == [[b"new"]]
+    assert path.read_bytes() == b"old"
+    monkeypatch.undo()
+    write_whole(path, b"new")
+    assert [one.name for one in tmp_path.iterdir()] == ["state"]
+    assert path.read_bytes() == b"new"
+
+
+def test_a_model_that_is_not_saved_to_the_end_is_none(tmp_path, monkeypatch):
+    spec = save(tmp_path / "m", recipe("gim", channels=4))
+
+    def stopped(file):
+        raise OSError("no space left")
+
+    monkeypatch.setattr(os, "fsync", stopped)
+    with pytest.raises(OSError, match="no space"):
+        save(tmp_path / "m", recipe("gim", channels=4, seed=1))
+    with pytest.raises(ModelError, match=r"has no config.json"):
+        actlas.load_model(spec)
 
 
 @pytest.mark.parametrize(("kind", "changes", "said"), [

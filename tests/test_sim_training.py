@@ -19,10 +19,11 @@ from safetensors.torch import load_file
 
 import actlas
 from actlas import DatasetError, InputError, LabelError, NonFiniteError
-from actlas.plugins.sim import Hooks, build, read_clips, recipe, train_sim
+from actlas.plugins.sim import Hooks, build, read_clips, recipe, train_sim, training
 from actlas.plugins.sim.loss import kl_rate
 from actlas.plugins.sim.metrics import Metrics, Watch, beta_in, faults, read_metrics
-from actlas.plugins.sim.steps import local_losses
+from actlas.plugins.sim.side import side_by_side
+from actlas.plugins.sim.steps import _generators, local_losses
 
 from .test_cli import fails, good
 
@@ -122,9 +123,8 @@ def test_a_training_that_was_stopped_ends_with_the_same_bytes(tones, tmp_path, c
     assert weights(tmp_path / "longer") == weights(tmp_path / "whole")
 
 
-def test_a_training_can_be_stopped_within_an_epoch(tones, tmp_path, monkeypatch):
-    from actlas.plugins.sim import training
-
+@pytest.mark.parametrize("at", [2, 4])  # of two epochs of two steps
+def test_a_training_can_be_stopped_within_an_epoch(tones, tmp_path, monkeypatch, at):
     clips = clips_of(tones)
     train_sim(clips, tmp_path / "whole", device="cpu")
     monkeypatch.setattr(training, "CHECKPOINT_SECONDS", 0.0)
@@ -132,7 +132,7 @@ def test_a_training_can_be_stopped_within_an_epoch(tones, tmp_path, monkeypatch)
 
     def counted(self, *args):
         count.append(1)
-        if len(count) == 4:
+        if len(count) == at:
             raise Stop
         own(self, *args)
 
@@ -140,9 +140,68 @@ def test_a_training_can_be_stopped_within_an_epoch(tones, tmp_path, monkeypatch)
     with pytest.raises(Stop):
         train_sim(clips, tmp_path / "parts", device="cpu")
     train_sim(clips, tmp_path / "parts", device="cpu")
-    assert len(count) == 4 + 1  # the last step of two epochs of two
+    assert len(count) == 4 + 1  # the step that failed is done again, and no other
     assert weights(tmp_path / "parts") == weights(tmp_path / "whole")
     assert untimed(tmp_path / "parts") == untimed(tmp_path / "whole")
+
+
+def test_clips_held_out_are_measured_alike_in_every_epoch_and_never_trained_on(
+    tones, tmp_path, monkeypatch
+):
+    seen, own = {True: [], False: []}, training._Training._losses
+
+    def kept(self, places, starts, beta, seed):
+        losses = own(self, places, starts, beta, seed)
+        nce = [float(one.nce) for one in losses]
+        seen[self.network.training].append((places.tolist(), starts.tolist(), seed, nce))
+        return losses
+
+    monkeypatch.setattr(training._Training, "_losses", kept)
+    clips = clips_of(tones, held_out=0.45, batch=4)
+    done = train_sim(clips, tmp_path / "m", device="cpu")
+    trained, measured = seen[True][3:], seen[False][3:]  # of the second epoch
+    assert [one[:3] for one in measured] == [one[:3] for one in seen[False][:3]]
+    held = [place for places, *_ in measured for place in places]
+    assert len(held) == len(set(held)) == 11
+    assert not set(held) & {place for places, *_ in seen[True] for place in places}
+    assert len({seed for *_, seed, _ in seen[True]}) == len(seen[True]) == 6
+    for part in (0, 1):  # another order, other crops
+        assert [one[part] for one in trained] != [one[part] for one in seen[True][:3]]
+    assert [one.beta for one in done.metrics] == [0.0] * 3 + [clips.config.beta] * 3
+    for i, one in enumerate(done.last()):
+        assert one.nce == pytest.approx(np.mean([nce[i] for *_, nce in trained]))
+        whole = sum(nce[i] * len(places) for places, _, _, nce in measured) / 11
+        assert one.held_out_nce == pytest.approx(whole)
+
+
+def test_metrics_that_no_checkpoint_knows_are_written_anew(tones, tmp_path, monkeypatch):
+    own = training._Training._checkpoint
+
+    def stopped(self, epoch, step):
+        if epoch == 2:
+            raise Stop
+        own(self, epoch, step)
+
+    clips, path = clips_of(tones), tmp_path / "m" / "metrics.jsonl"
+    with monkeypatch.context() as patch:
+        patch.setattr(training._Training, "_checkpoint", stopped)
+        with pytest.raises(Stop):
+            train_sim(clips, tmp_path / "m", device="cpu")
+    assert [one.epoch for one in read_metrics(path)] == [1, 1, 1, 2, 2, 2]
+    path.write_text(path.read_text() + '{"epoch": 1, "st')  # cut off by a kill
+    train_sim(clips, tmp_path / "m", device="cpu")
+    assert [one.epoch for one in read_metrics(path)] == [1, 1, 1, 2, 2, 2]
+    assert path.read_text().count("\n") == 6
+
+
+def test_every_module_and_step_has_draws_of_its_own():
+    def drawn(index, *seed):
+        noise, places = _generators(torch.zeros(1), index, seed)
+        return torch.rand(1, generator=noise).item(), torch.rand(1, generator=places).item()
+
+    seeds = [(0, 0, 0, 0), (1, 0, 0, 0), (0, 1, 0, 0), (0, 0, 1, 0), (0, 0, 0, 1)]
+    assert len({one for seed in seeds for one in drawn(*seed)}) == 10
+    assert drawn(1, 2, 3) == drawn(1, 2, 3)
 
 
 KILLED = """
@@ -236,6 +295,33 @@ def test_beta_changes_the_total_and_not_the_nce():
     assert float(rate.paper_compat) == pytest.approx(float(wanted.paper_compat))
 
 
+def test_a_unit_is_active_whose_mean_varies_within_batches_or_between_them():
+    network = build(recipe("sim", **{**SMALL, "window": 1000}))
+    wave = torch.randn(4, 1, 2560, generator=torch.Generator().manual_seed(0))
+    with torch.no_grad():
+        one = local_losses(network, wave, 0.0, ("x",))[0]
+        mu = network.layers[0].posterior(wave)[0].transpose(1, 2).flatten(0, 1)
+    torch.testing.assert_close(one.mean, mu.mean(0))
+    torch.testing.assert_close(one.variance, mu.var(0, correction=0))
+    sums, within = 0, torch.tensor([0.5, 0.0, 0.0, 0.007])
+    for mean in ([0.0, 3.0, 1.0, 0.0], [0.0, 3.0, -1.0, 0.16]):  # between them: 0, 0, 1, 0.0064
+        step = replace(one, mean=torch.tensor(mean), variance=within)
+        sums = sums + training._summed([step], 4)[0]
+    assert training._active(sums, 4) == 3
+
+
+def test_log_variances_of_a_loss_stay_within_the_clamp():
+    network = build(recipe("sim", **SMALL))
+    wave = torch.randn(4, 1, 2560, generator=torch.Generator().manual_seed(0))
+    with torch.no_grad():
+        network.layers[0].logvar.bias.fill_(100.0)
+        rate = local_losses(network, wave, 0.0, ("x",))[0].rate
+    at_most = network.config.logvar_clamp
+    assert float(rate.per_vector) == pytest.approx(
+        8 * (np.exp(at_most) - 1 - at_most) / 2, rel=0.01
+    )
+
+
 def test_context_and_target_are_two_draws_of_one_posterior(monkeypatch):
     from actlas.plugins.sim import steps
 
@@ -264,6 +350,7 @@ def test_one_module_is_trained_on_another_network_and_the_rest_stays(tones, tmp_
     a, b = (actlas.load_model(f"sim:{tmp_path / n}").module.state_dict() for n in "ab")
     changed = {".".join(name.split(".")[:2]) for name in a if not torch.equal(a[name], b[name])}
     assert changed == {"layers.1", "critics.1"}
+    train_sim(clips, tmp_path / "b", start=tmp_path / "gone", device="cpu")  # it has begun
     other, kept = clips_of(tones, channels=4), weights(tmp_path / "b")
     with pytest.raises(InputError, match="differs in channels, batch_norm"):
         train_sim(other, tmp_path / "b", start=tmp_path / "a", device="cpu", force=True)
@@ -349,6 +436,11 @@ def test_a_module_counts_as_trained_below_its_share_of_log_n_plus_1():
     assert faults(line(1, nce=2.19), replace(config, negatives=9)) != []
 
 
+def test_what_is_said_of_an_epoch_names_the_loss_of_chance():
+    said = training._said([line(1), line(1, nce=2.0, active=3)], recipe("sim", negatives=10))
+    assert said == "NCE 1.00/2.00 of log 11 = 2.40 · right 50%/50% · rate 1/1 · active 8/3"
+
+
 def test_beta_rises_over_the_warm_up():
     config = recipe("sim", beta=0.4, warmup=4)
     assert [beta_in(config, e) for e in range(6)] == pytest.approx([0, 0.1, 0.2, 0.3, 0.4, 0.4])
@@ -369,6 +461,16 @@ def test_crops_are_normalised_by_all_recordings_and_lie_where_asked(tones):
     np.testing.assert_allclose(own.std(1), 1, atol=1e-4)
     plain = clips_of(tones, normalise="none").batch(every, np.zeros(len(clips)))
     np.testing.assert_array_equal(plain, waves[:, :2560])
+
+
+def test_recordings_that_are_not_about_zero_are_scaled_by_their_spread(tmp_path):
+    noise = np.random.default_rng(0).standard_normal((3, 2600))
+    waves = (0.4 + 0.1 * noise).astype(np.float32)
+    for i, wave in enumerate(waves):
+        soundfile.write(tmp_path / f"{i}.wav", wave, 16_000, subtype="FLOAT")
+    scaling = clips_of(actlas.read_dataset(tmp_path)).scaling
+    assert scaling.mean == pytest.approx(waves.mean(dtype=np.float64))
+    assert scaling.std == pytest.approx(waves.std(dtype=np.float64))
 
 
 def test_recordings_beyond_memory_are_read_again(tones, monkeypatch):
@@ -470,8 +572,21 @@ def test_the_numbers_do_not_depend_on_the_threads(tones, tmp_path):
     assert untimed(tmp_path / "1") == untimed(tmp_path / "3")
 
 
+def test_modules_side_by_side_have_one_thread_each():
+    before = torch.get_num_threads()
+    try:
+        torch.set_num_threads(2)
+        with side_by_side(recipe("sim", **SMALL), "cpu") as start:
+            found = [torch.get_num_threads(), start(torch.get_num_threads)()]
+        with side_by_side(recipe("sim", **{**SMALL, "channels": 128}), "cpu") as start:
+            found.append(start(torch.get_num_threads)())
+    finally:
+        torch.set_num_threads(before)
+    assert found == [1, 1, 2]  # products of wide ones are worth more
+
+
 def test_modules_that_are_not_isolated_are_trained_by_all_losses(tones, tmp_path):
-    clips = clips_of(tones, epochs=1, isolated=False, held_out=0.0, batch=24)
+    clips = clips_of(tones, epochs=1, isolated=False, held_out=0.0, batch=24, seed=3)
     train_sim(clips, tmp_path / "m", device="cpu")
     network = build(clips.config)
     optimizer = torch.optim.Adam(network.parameters(), lr=clips.config.learning_rate)
@@ -480,7 +595,7 @@ def test_modules_that_are_not_isolated_are_trained_by_all_losses(tones, tmp_path
         xxhash.xxh3_64_intdigest(f"{clips.config.seed} order 0".encode())
     )
     wave = torch.from_numpy(clips.batch(random.permutation(order), np.zeros(24)))[:, None]
-    sum(one.total for one in local_losses(network, wave, 0.0, (0, 0, 0))).backward()
+    sum(one.total for one in local_losses(network, wave, 0.0, (3, 0, 0))).backward()
     optimizer.step()
     stored = load_file(tmp_path / "m" / "model.safetensors")
     for name, tensor in network.state_dict().items():
