@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import torch
+from scipy import stats
 
 from actlas import Activations, Factors, InputError, LabelError, Labels, NonFiniteError, Rows
 from actlas.plugins.sim.probing import sim_probe
@@ -454,6 +455,9 @@ def test_without_factors_the_gate_is_not_judged():
     assert np.isnan(row(result)["marginal_kl"])
     assert score(result, "marginal_kl") == pytest.approx(1 / 300, rel=1)
     assert score(result, "marginal_kl", column="null") == pytest.approx(1 / 300)
+    chi = stats.chi(4)
+    assert score(result, "norm", column="null") == pytest.approx(chi.mean() / 2)
+    assert score(result, "norm_cv", column="null") == pytest.approx(chi.std() / chi.mean())
     assert any("--labels A,B" in said for said in result.warnings)
 
 
@@ -471,6 +475,9 @@ def test_words_of_a_kind_alike_have_a_control_task():
     X[:, 0] += 3 * (word % 2)
     result = sim_probe(Activations.of(X.astype(np.float32), rows=rows), factors, **FEW)
     assert row(result, "factors")["selectivity"] > 0.3
+    acts = Activations.of(X.astype(np.float32), rows=rows)  # pooled rows are no words
+    pooled = sim_probe(acts, factors, pool="mean", **FEW)
+    assert np.isnan(row(pooled, "factors")["selectivity"])
     place = np.arange(1200) % 10  # frames of recordings are called by their place
     names = [f"{0.01 * p:.2f} s" if i < 1195 else "end" for i, p in enumerate(place)]
     frames = Rows.build(np.arange(1200) // 10, place, names)

@@ -120,14 +120,16 @@ def test_without_factors_a_decoder_is_named_and_nothing_judged():
 def test_the_decoder_is_the_stored_run_of_the_site(sqlite_store, tmp_path):
     X = means(1.0)
     np.savez(tmp_path / "a.npz", x=X, y=X @ np.ones((4, 2), np.float32))
-    (tmp_path / "a.csv").write_text("class\n" + "".join(f"c{code}\n" for code in CODES))
+    table = "class,take\n" + "".join(f"c{code},{i % 9}\n" for i, code in enumerate(CODES))
+    (tmp_path / "a.csv").write_text(table)
     kept = sqlite_store.import_matrix(tmp_path / "a.npz", rows=tmp_path / "a.csv")
     told = {"labels": "class", **FEW}
     (run,) = sqlite_store.run("sim_probe", kept, "x", **told)
     assert np.isnan(next(iter(run.result.tables["summary"]))["decoder_r2"])
     (decoded,) = sqlite_store.run(
-        "sim_decode", kept, "x", other="y", target="site", decoder="ridge", pairs=5, steps=2
-    )
+        "sim_decode", kept, "x", other="y", target="site", decoder="ridge", pairs=5, steps=2,
+        labels="take",  # others than the probe's
+    )  # fmt: skip
     (run,) = sqlite_store.run("sim_probe", kept, "x", **told)
     r2 = next(iter(decoded.result.tables["summary"]))["r2"]
     assert r2 > 0.9

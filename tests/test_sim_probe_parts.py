@@ -1,12 +1,16 @@
 """The parts of sim_probe: splits, pooled labels, scaling, penalties, intervals."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
+import torch
 from scipy import stats
 
 from actlas import Activations, Factors, Labels, Rows
 from actlas.plugins.sim.probing import gaussian, sim_probe
 from actlas.plugins.sim.probing.curves import Curve, area, k90
+from actlas.plugins.sim.probing.information import binned
 from actlas.plugins.sim.probing.probes import Sides, Task, train, wilson
 from actlas.plugins.sim.probing.rotations import Axes, along, rotation, scored
 from actlas.plugins.sim.probing.rows import Pooling, Split, Target, split
@@ -86,6 +90,8 @@ def test_area_is_over_log_k_and_k90_the_first_that_keeps_enough():
     wanted = ((kept[0] + kept[1]) / 2 + (kept[1] + kept[2]) / 2 + kept[2] + kept[3]) / 4
     assert area(curve, 0.2) == pytest.approx(wanted)
     assert k90(curve, 0.2) == 4
+    assert k90(replace(curve, accuracy=np.array([0.2, 0.9, 0.91, 1.0])), 0.2) == 16  # of 0.8
+    assert k90(replace(curve, accuracy=np.array([0.2, 0.93, 0.91, 1.0])), 0.2) == 2
 
 
 def test_the_null_is_what_a_probe_of_rotated_rows_would_find():
@@ -102,6 +108,16 @@ def test_the_null_is_what_a_probe_of_rotated_rows_would_find():
     again = train(Sides.of(Z, whole, True), task, 100.0)
     known = np.abs(again.weights).mean(1)
     assert turned.importance[:, 0] == pytest.approx(known, rel=0.05, abs=0.02)
+    whole = stats.entropy(np.bincount(task.codes))
+    assert turned.relative == pytest.approx(turned.information / whole)
+
+
+def test_bins_hold_equal_counts_and_equal_numbers_lie_in_one():
+    rng = np.random.default_rng(0)
+    X = np.stack([rng.permutation(20), np.maximum(rng.permutation(20) - 9, 0)], 1)
+    apart, tied = binned(torch.from_numpy(X.astype(np.float32)), 5).numpy()
+    assert (apart == X[:, 0] // 4).all()
+    assert np.bincount(tied).tolist() == [0, 0, 12, 4, 4]  # ten zeros, 1 and 2
 
 
 def test_a_factor_of_large_weights_is_no_more_than_another():
