@@ -331,6 +331,9 @@ def test_with_a_control_what_is_sure_is_so_within_groups():
     drawn = held.figures["intervals"].to_dict()
     assert "noise" in str(drawn)
     assert "within groups" in str(drawn)
+    rows = [one for data in drawn["datasets"].values() for one in data]
+    shown = [one["rho"] for one in rows if "noise" in one.get("name", "")]
+    assert set(shown) == {found(held, "noise")["partial"]}
 
 
 def test_whole_numbers_of_which_some_are_missing_are_numbers():

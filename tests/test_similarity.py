@@ -143,6 +143,31 @@ def test_one_minibatch_of_all_rows_is_exact():
     np.testing.assert_allclose(pairs(rbf, "cka"), expected, atol=1e-6)
 
 
+def test_minibatches_of_unequal_sizes_count_alike():
+    arrays = [X[:, :3] for X in matrices(15)[:2]]
+    dealt = np.array_split(np.random.default_rng(0).permutation(15), 2)  # 8 and 7
+
+    def unbiased(X, Y, rows):  # equation 5 of Song et al. 2012
+        K, L = ((Z @ Z.T) * (1 - np.eye(len(rows))) for Z in (X[rows], Y[rows]))
+        n = len(rows)
+        sums = K.sum() * L.sum() / ((n - 1) * (n - 2)) - 2 / (n - 2) * K.sum(0) @ L.sum(0)
+        return ((K * L).sum() + sums) / (n * (n - 3))
+
+    X, Y = (Z.astype(float) - Z.mean(0, dtype=float) for Z in arrays)
+    both, one, other = (
+        np.mean([unbiased(A, B, rows) for rows in dealt]) for A, B in ((X, Y), (X, X), (Y, Y))
+    )
+    found = pairs(cka(layers(*arrays), batch=7), "cka")
+    assert found == pytest.approx([both / np.sqrt(one * other)], abs=1e-6)
+
+
+def test_a_site_that_varies_by_rounding_alone_is_refused():
+    X = np.full((20, 4), 3, np.float32)
+    X[::2] = np.nextafter(np.float32(3), np.float32(4))
+    with pytest.raises(InputError, match=r"layers\.1 is the same in all rows"):
+        cka(layers(matrices(20)[0], X))
+
+
 def test_minibatches_are_near_to_all_rows_and_follow_the_seed():
     arrays = matrices(800)
     exact = pairs(cka(layers(*arrays)), "cka")
