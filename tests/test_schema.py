@@ -248,7 +248,7 @@ def test_a_new_store_opened_by_several_processes_at_once(store_url):
         )
         for _ in range(4)
     ]  # fmt: skip
-    answers = [process.communicate(timeout=60) for process in processes]
+    answers = [process.communicate(timeout=300) for process in processes]
     assert [(out.strip(), err[-500:]) for out, err in answers] == [
         (str(len(Base.metadata.tables)), "")
     ] * 4
