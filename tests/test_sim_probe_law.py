@@ -74,9 +74,10 @@ def test_gaussian_kl_is_the_marginals_and_the_correlation():
     assert gaussian.marginal_kl(m, np.diag(S)).sum() + plug_in == pytest.approx(whole, abs=1e-6)
 
 
-def test_total_correlation_needs_more_rows_than_dimensions_and_no_copy():
+def test_total_correlation_needs_more_rows_than_dimensions_and_is_a_bound_of_copies():
     assert gaussian.total_correlation(np.eye(5), 5) is None
-    assert gaussian.total_correlation(np.ones((2, 2)), 100) is None
+    found = gaussian.total_correlation(np.ones((2, 2)), 10**9)
+    assert found == pytest.approx(-(np.log(2) + np.log(4e-14)) / 2, abs=1e-6)
 
 
 def test_rate_and_active_units_have_their_closed_forms():

@@ -127,12 +127,21 @@ def test_a_factor_of_large_weights_is_no_more_than_another():
         assert found[0][name, None] == pytest.approx(found[1][name, None])
 
 
-def test_total_correlation_is_missing_where_a_dimension_follows_from_others():
+def test_total_correlation_is_a_bound_where_a_dimension_follows_from_others():
     X = np.random.default_rng(0).standard_normal((400, 6)).astype(np.float32)
+    assert gaussian.unresolved(gaussian.law(X)) == 0
+    loose, near = X.copy(), X.copy()
     X[:, 5] = X[:, 0] - 2 * X[:, 3]
-    assert gaussian.correlation(gaussian.law(X)) is None
-    X[:, 5] += 1e-3 * np.random.default_rng(1).standard_normal(400).astype(np.float32)
-    assert gaussian.correlation(gaussian.law(X)) > 5
+    noise = np.random.default_rng(1).standard_normal(400).astype(np.float32)
+    near[:, 5] = X[:, 5] + 1e-3 * noise
+    loose[:, 5] = X[:, 5] + noise
+    laws = [gaussian.law(one) for one in (loose, near, X)]
+    assert [gaussian.unresolved(one) for one in laws] == [0, 0, 1]
+    found = [gaussian.correlation(one) for one in laws]
+    assert found[0] < 2 < 5 < found[1] < 10 < found[2] < 20  # e^-30 is the least variance told
+    told = sim_probe(Activations.of(X), None, None).warnings
+    assert any("at least what is told: 1 of 6 directions follow from" in one for one in told)
+    assert not any("at least what" in one for one in sim_probe(Activations.of(near)).warnings)
 
 
 def classes(n=300):

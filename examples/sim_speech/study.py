@@ -108,6 +108,9 @@ def _runs(
         few = shop.size.first if first else None
         read = _frames(shop, model, corpus.reading, site, None if few is None else few // 4, batch)
         probed = _frames(shop, model, corpus.probing, site, few, batch)
+        if not first:  # before the probes, whose gate hears of it
+            yield (DECODED, site), _decoded(shop, read, site, corpus.read.parent)
+            last = read
         yield (LAW, site), _probed(shop, read, site)
         spoken = [name for name in corpus.factors if name != "voice"]
         yield (FACTORS, site), _probed(shop, probed, site, spoken, "voice", network.shown)
@@ -115,9 +118,6 @@ def _runs(
         if corpus.onsets is not None:
             onsets = _frames(shop, model, read_dataset(corpus.onsets), site, few, batch)
             yield (ONSET, site), _probed(shop, onsets, site, ["consonant"], "voice")
-        if not first:
-            yield (DECODED, site), _decoded(shop, read, site, corpus.read.parent)
-            last = read
     if network.epochs:
         yield (HISTORY, ""), _one(shop.store.run("sim_training", last, sites[-1], device="cpu"))
 

@@ -44,23 +44,45 @@ def marginal_kl(mean: Array, variance: Array) -> Array:
 
 
 def total_correlation(covariance: Array, rows: int) -> float | None:
-    """Gaussian total correlation (nats) less its bias; None where it is infinite or rows are few.
+    """Gaussian total correlation (nats) less its bias; None of as many dimensions as rows.
 
     (Σ ln S_dd − ln det S)/2 overestimates by [D ψ((n−1)/2) − Σ_i ψ((n−i)/2)]/2, exactly for
-    Gaussian rows (Wishart), about D(D−1)/4n for n ≫ D.
+    Gaussian rows (Wishart), about D(D−1)/4n for n ≫ D. Of dimensions that follow from others it
+    is infinite; single precision knows only that it is at least what is returned (`unresolved`).
     """
     from scipy.special import digamma
 
     d = len(covariance)
     if d == 0 or rows <= d:
         return None
-    scale = np.sqrt(np.diag(covariance))
-    values = np.linalg.eigvalsh(covariance / np.outer(scale, scale))
-    if values[0] <= DEPENDENT * d * values[-1]:
-        return None
-    logdet = np.log(values).sum()
+    values = _spectrum(covariance)
+    logdet = np.log(np.maximum(values, _least(values))).sum()
     bias = d * digamma((rows - 1) / 2) - digamma((rows - np.arange(1, d + 1)) / 2).sum()
     return float(-logdet - bias) / 2
+
+
+def unresolved(law: Law) -> int:
+    """How many directions vary by no more than single precision rounds."""
+    values = _spectrum(_alive(law)) if not law.dead.all() else np.ones(0)
+    return int((values <= _least(values)).sum())
+
+
+def _spectrum(covariance: Array) -> Array:
+    """Eigenvalues of the correlations, rising."""
+    scale = np.sqrt(np.diag(covariance))
+    found: Array = np.linalg.eigvalsh(covariance / np.outer(scale, scale))
+    return found
+
+
+def _least(values: Array) -> float:
+    return float(DEPENDENT * len(values) * values.max(initial=0))
+
+
+def _alive(law: Law) -> Array:
+    """Covariance of the dimensions that vary."""
+    alive = np.flatnonzero(~law.dead)
+    found: Array = law.covariance[np.ix_(alive, alive)]
+    return found
 
 
 def law(X: NDArray[np.float32]) -> Law:
@@ -89,8 +111,7 @@ def law(X: NDArray[np.float32]) -> Law:
 
 def correlation(law: Law) -> float | None:
     """Gaussian total correlation of the dimensions that vary."""
-    alive = np.flatnonzero(~law.dead)
-    return total_correlation(law.covariance[np.ix_(alive, alive)], law.rows)
+    return total_correlation(_alive(law), law.rows)
 
 
 def _shape(X: NDArray[np.float32]) -> tuple[Array, Array, Array]:

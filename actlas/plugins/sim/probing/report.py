@@ -11,7 +11,7 @@ from actlas import Result
 
 from .curves import Curve
 from .gate import Decoder, Verdict, judged
-from .gaussian import LEVELS, Laws, correlation
+from .gaussian import LEVELS, Laws, correlation, unresolved
 from .measured import Measured
 from .rotations import Axes
 from .rows import Split
@@ -48,7 +48,7 @@ def result(
 ) -> Result:  # fmt: skip
     """Put everything into tables."""
     verdict = judged(laws, probed.factors if probed else None, decoder)
-    warnings = [*said, *_remarks(verdict)]
+    warnings = [*said, *_remarks(verdict), *_bound(laws)]
     table = _scores(laws, probed, verdict)
     tables: dict[str, Any] = {
         "summary": _summary(laws, probed, decoder, verdict, table),
@@ -71,6 +71,14 @@ def _remarks(verdict: Verdict) -> list[str]:
     if verdict.informative and not verdict.smooth:
         return [f"closeness to N(0, I) is not interpreted: {verdict.said}"]
     return []
+
+
+def _bound(laws: Laws) -> list[str]:
+    lost = unresolved(laws.law)
+    return [
+        f"total correlation is at least what is told: {lost} of {len(laws.law.mean)} directions "
+        f"follow from the others as far as single precision shows"
+    ] * (lost > 0)
 
 
 def _number(value: float | None) -> float | None:

@@ -32,7 +32,7 @@ class Summary:
         float | None, "mean over dimensions of KL to N(0, 1), nats; missing if partly collapsed"
     ]
     total_correlation: Annotated[
-        float | None, "Gaussian, bias taken out, nats; missing if partly collapsed"
+        float | None, "Gaussian, bias taken out, nats, at least; missing if partly collapsed"
     ]
     rate: Annotated[float | None, "mean KL of the posteriors to N(0, I), nats per vector"]
     active_units: Annotated[int | None, "dimensions whose mean varies by more than 0.01"]
