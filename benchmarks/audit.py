@@ -298,6 +298,8 @@ class Killing:
         """Compare a disturbed audit with the undisturbed one."""
         self.audits += 1
         self.same += contents(url) == self.expected
+        said = f"{self.kills} kills, {self.same} of {self.audits} audits as undisturbed"
+        print(said, file=sys.stderr, flush=True)
 
     def coordinators(self, kills: int) -> None:
         """Kill the coordinator at random, and begin again, until nothing is left to do."""
